@@ -1,0 +1,1 @@
+"""Engines that train. Only the worker process imports them."""

@@ -1,0 +1,1 @@
+"""TRL, Transformers and PEFT on CUDA, MPS and CPU."""

@@ -1,0 +1,62 @@
+"""Saves the trained adapter so that anyone can load it with plain PEFT."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from kto_tui.backends.base import Job
+from kto_tui.backends.hf.callback import folder_bytes
+from kto_tui.errors import UserError
+from kto_tui.runs.events import AdapterSaved
+
+README = """# Adapter of run {run}
+
+A LoRA adapter for `{model}`, trained with KTO by kto-tui on {steps} steps of {batch} rows.
+
+```python
+from peft import AutoPeftModelForCausalLM
+from transformers import AutoTokenizer
+
+model = AutoPeftModelForCausalLM.from_pretrained("{path}")
+tokenizer = AutoTokenizer.from_pretrained("{path}")
+```
+
+The base model was read from `{base}`. All choices of the run are in `run.toml` beside this folder.
+"""
+
+
+def save_adapter(model: Any, tokenizer: PreTrainedTokenizerBase, job: Job, *, base: Path, steps: int) -> None:  # noqa: ANN401
+    """Write PEFT safetensors, tokenizer and a README beside the target, then rename: the folder is whole or absent.
+
+    Raises:
+        UserError: the disk is full or read-only.
+    """
+    target = job.run.adapter
+    build = Path(tempfile.mkdtemp(prefix=".adapter.", dir=job.run.path))
+    try:
+        model.save_pretrained(build, safe_serialization=True)
+        tokenizer.save_pretrained(build)
+        (build / "README.md").write_text(
+            README.format(
+                run=job.run.id,
+                model=job.config.model,
+                steps=steps,
+                batch=job.config.recipe.effective_batch,
+                path=target,
+                base=base,
+            ),
+            encoding="utf-8",
+        )
+        build.chmod(0o700)
+        build.replace(target)
+    except OSError as error:
+        shutil.rmtree(build, ignore_errors=True)
+        raise UserError(
+            f"The adapter could not be saved ({error.strerror or error})",
+            mend="Free the disk and train again",
+            where=str(target),
+        ) from error
+    job.emit(AdapterSaved(path=str(target), size_bytes=folder_bytes(target)))

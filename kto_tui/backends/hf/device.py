@@ -1,0 +1,60 @@
+"""Which device and number format a run gets."""
+
+import msgspec
+import torch
+
+from kto_tui.errors import UserError
+from kto_tui.recipe import Recipe
+
+
+class Device(msgspec.Struct, frozen=True):
+    """A torch device type, the dtype of weights and activations, and what suits them."""
+
+    type: str
+    dtype: torch.dtype
+    precision: str
+    attention: str
+
+    @property
+    def autocast(self) -> bool:
+        """Whether the Trainer's mixed-precision flag is used; elsewhere the weights' own dtype is enough."""
+        return self.type == "cuda" and self.precision != "fp32"
+
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
+def _automatic(kind: str) -> str:
+    if kind == "cuda":
+        return "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
+    if kind == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():  # noqa: SLF001 - torch has no public query
+        return "bf16"
+    return "fp32"
+
+
+def choose_device(recipe: Recipe) -> Device:
+    """The device of this machine and the precision the recipe asks for.
+
+    Raises:
+        UserError: the device cannot train with that precision or optimizer.
+    """
+    kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    precision = _automatic(kind) if recipe.precision == "auto" else recipe.precision
+    if precision == "fp16" and kind != "cuda":
+        raise UserError(
+            f"fp16 needs a CUDA device, this run would use {kind}",
+            mend="Set precision to auto, bf16 or fp32",
+            where="[recipe] precision",
+        )
+    if recipe.optimizer != "adamw_torch" and kind != "cuda":
+        raise UserError(
+            f"{recipe.optimizer} needs a CUDA device, this run would use {kind}",
+            mend="Set optimizer to adamw_torch",
+            where="[recipe] optimizer",
+        )
+    if recipe.quantization == "nf4" and kind == "mps":
+        raise UserError(
+            "bitsandbytes has no NF4 on Apple GPUs", mend="Set quantization to none", where="[recipe] quantization"
+        )
+    # Measured in benchmarks/README.md: sdpa's CPU backward in bf16 is slower than plain matrix products.
+    return Device(kind, DTYPES[precision], precision, "eager" if kind == "cpu" else "sdpa")

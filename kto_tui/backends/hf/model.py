@@ -1,0 +1,104 @@
+"""Loads a base model and its tokenizer with an explicit dtype, and says plainly why it could not."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedTokenizerBase
+
+from kto_tui.backends.base import Job
+from kto_tui.backends.hf.device import Device
+from kto_tui.backends.hf.starter_model import ensure_starter_model
+from kto_tui.errors import UserError
+from kto_tui.runs.events import PhaseEntered
+from kto_tui.starter import MODEL_ID
+
+
+def locate(job: Job) -> Path:
+    """Folder of the model's files, downloaded when they are not on this machine yet.
+
+    Raises:
+        UserError: missing, gated or unreachable.
+    """
+    name = job.config.model
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if name == MODEL_ID:
+        return ensure_starter_model(lambda text: job.emit(PhaseEntered(phase=text)))
+    return _from_hub(name)
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import errors, snapshot_download
+
+    patterns = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except errors.GatedRepoError:
+        raise UserError(
+            "This model is gated",
+            mend=f"Accept its licence at https://huggingface.co/{name} and log in with: hf auth login",
+            where=name,
+        ) from None
+    except errors.RepositoryNotFoundError:
+        raise UserError(
+            "The hub knows no model of this name", mend="Check the spelling, or log in if it is private", where=name
+        ) from None
+    except errors.HFValidationError:
+        raise UserError(
+            "This is neither a folder nor a hub id", mend="Give an existing folder or a name like org/model", where=name
+        ) from None
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, errors.HfHubHTTPError, OSError) as error:
+        raise UserError(
+            f"The model is not on this machine and could not be downloaded ({type(error).__name__})",
+            mend="Check the network and the disk, or name a local model folder",
+            where=name,
+        ) from None
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in ``folder``, with a padding token."""
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"The model's tokenizer cannot be loaded ({_first_line(error)})",
+            mend="Get the model's tokenizer files",
+            where=str(folder),
+        ) from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def load_model(folder: Path, job: Job, device: Device) -> Any:  # noqa: ANN401 - any architecture
+    """The base model on ``device``: in its dtype, or NF4 with double quantisation.
+
+    Raises:
+        UserError: no configuration, an unknown architecture or unreadable weights.
+    """
+    if not (folder / "config.json").is_file():
+        raise UserError("The model folder has no config.json", mend="Name a Transformers checkpoint", where=str(folder))
+    options: dict[str, Any] = {"dtype": device.dtype, "attn_implementation": device.attention}
+    if job.config.recipe.quantization == "nf4":
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=device.dtype,
+        )
+        options["device_map"] = {"": 0 if device.type == "cuda" else device.type}
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, **options
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise UserError(
+            f"The model cannot be loaded ({_first_line(error)})",
+            mend="Check that it is a complete causal language model with safetensors weights",
+            where=str(folder),
+        ) from error

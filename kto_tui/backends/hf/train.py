@@ -1,0 +1,156 @@
+"""One KTO run on TRL from rows to adapter."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from peft import LoraConfig
+from transformers import PreTrainedTokenizerBase, PrinterCallback
+from trl import KTOConfig, KTOTrainer
+
+from kto_tui.backends.base import Job
+from kto_tui.backends.hf.adapter import save_adapter
+from kto_tui.backends.hf.callback import EventCallback
+from kto_tui.backends.hf.device import Device, choose_device
+from kto_tui.backends.hf.head import completion_tokens_only
+from kto_tui.backends.hf.model import load_model, load_tokenizer, locate
+from kto_tui.backends.hf.rewards import HeldoutRewards
+from kto_tui.backends.hf.rows import PreparedRows, prepare_rows
+from kto_tui.backends.hf.sampling import Sampler
+from kto_tui.data.sources import Source, open_source
+from kto_tui.errors import UserError
+from kto_tui.recipe import LORA_TARGETS, Recipe
+from kto_tui.runs.control import Action
+
+SAMPLE_PROMPTS = 4
+KEPT_CHECKPOINTS = 2
+
+
+def trainer_arguments(recipe: Recipe, rows: PreparedRows, device: Device, output: Path) -> KTOConfig:
+    """The recipe as TRL's configuration (``trl.KTOConfig``)."""
+    return KTOConfig(
+        output_dir=str(output),
+        beta=recipe.beta,
+        loss_type=recipe.loss_type,
+        desirable_weight=rows.desirable_weight,
+        undesirable_weight=rows.undesirable_weight,
+        max_length=recipe.max_length,
+        per_device_train_batch_size=recipe.micro_batch,
+        gradient_accumulation_steps=recipe.effective_batch // recipe.micro_batch,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.schedule,
+        warmup_steps=recipe.warmup,
+        max_grad_norm=recipe.max_grad_norm,
+        num_train_epochs=recipe.epochs,
+        max_steps=recipe.steps or -1,
+        optim=recipe.optimizer,
+        bf16=device.autocast and device.precision == "bf16",
+        fp16=device.autocast and device.precision == "fp16",
+        gradient_checkpointing=recipe.gradient_checkpointing,
+        logging_steps=recipe.log_every,
+        logging_nan_inf_filter=False,
+        eval_strategy="no",
+        save_strategy="no" if recipe.save_every is None else "steps",
+        save_steps=recipe.save_every or 500,
+        save_total_limit=KEPT_CHECKPOINTS,
+        seed=recipe.seed,
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=device.type == "cpu",
+        dataloader_pin_memory=device.type == "cuda",
+    )
+
+
+def build_trainer(
+    model: Any,  # noqa: ANN401 - any architecture
+    tokenizer: PreTrainedTokenizerBase,
+    rows: PreparedRows,
+    job: Job,
+    device: Device,
+) -> KTOTrainer:
+    """TRL's trainer with a fresh LoRA adapter, without any of the callbacks that print."""
+    recipe = job.config.recipe
+    targets = LORA_TARGETS[recipe.lora_targets]
+    try:
+        trainer = KTOTrainer(
+            model=model,
+            args=trainer_arguments(recipe, rows, device, job.run.checkpoints),
+            train_dataset=rows.train,
+            eval_dataset=rows.heldout,
+            processing_class=tokenizer,
+            peft_config=LoraConfig(
+                r=recipe.lora_rank,
+                lora_alpha=recipe.lora_alpha,
+                target_modules=targets if isinstance(targets, str) else list(targets),
+                task_type="CAUSAL_LM",
+            ),
+        )
+    except ValueError as error:
+        if "target modules" not in str(error).lower():
+            raise
+        raise UserError(
+            f"The model has no layers called {', '.join(targets)}", mend="Set lora_targets to full", where=job.config.model
+        ) from error
+    trainer.remove_callback(PrinterCallback)
+    if recipe.quantization == "nf4" and device.precision == "fp16":
+        # TRL casts adapters of quantised models to bf16; fp16's gradient scaler cannot unscale bf16 gradients.
+        for parameter in trainer.model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+    return trainer
+
+
+def _load(job: Job) -> tuple[Source, Device, Path, PreTrainedTokenizerBase, PreparedRows, Any]:
+    job.enter("reading the data")
+    source = open_source(job.config.data, job.config.heldout)
+    device = choose_device(job.config.recipe)
+    job.enter("looking for the model")
+    folder = locate(job)
+    job.enter("counting tokens")
+    tokenizer = load_tokenizer(folder)
+    rows = prepare_rows(source, tokenizer, job)
+    job.enter("loading the model")
+    return source, device, folder, tokenizer, rows, load_model(folder, job, device)
+
+
+def train(job: Job) -> Action | None:
+    """Train ``job`` to its end or until asked to stop; see ``kto_tui.backends.base.Backend``."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    source, device, folder, tokenizer, rows, model = _load(job)
+    recipe = job.config.recipe
+    with completion_tokens_only():
+        trainer = build_trainer(model, tokenizer, rows, job, device)
+        heldout: HeldoutRewards | None = None
+        if rows.heldout is not None:
+            heldout = HeldoutRewards(
+                trainer.model,
+                trainer.eval_dataset,
+                trainer.data_collator,
+                beta=recipe.beta,
+                batch_size=max(recipe.micro_batch, 8),
+            )
+        sampler = Sampler(trainer.model, tokenizer, _prompts(source, rows), source.behaviour)
+        job.enter("asking the base model")
+        job.emit(sampler.sample(0))
+        callback = EventCallback(job, trainer.model, device, heldout)
+        trainer.add_callback(callback)
+        job.enter("training")
+        trainer.train()
+        done = trainer.state.global_step
+        if callback.ended_by == "abort":
+            return "abort"
+        save_adapter(trainer.model, tokenizer, job, base=folder, steps=done)
+        if callback.ended_by is None:
+            job.enter("scoring the held-out rows")
+            callback.evaluate(done)
+            job.enter("asking the tuned model")
+            job.emit(sampler.sample(done))
+    return callback.ended_by
+
+
+def _prompts(source: Source, rows: PreparedRows) -> list[Any]:
+    """The data set's own fixed prompts, else the first few held-out ones."""
+    if source.behaviour is not None:
+        return [[{"role": "user", "content": text}] for text in source.behaviour.prompts]
+    return [msgspec.to_builtins(prompt) for prompt in rows.heldout_prompts[:SAMPLE_PROMPTS]]

@@ -1,0 +1,109 @@
+"""The ``kto-tui`` command. Argument parsing only: each command imports what it needs when it runs."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from kto_tui import __version__
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and flags."""
+    parser = argparse.ArgumentParser(
+        prog="kto-tui",
+        description="Preference-tune a language model with KTO, in the terminal. Without a command: the wizard.",
+        epilog="Exit codes: 0 fine, 1 a run failed, 2 bad input.",
+    )
+    parser.add_argument("--version", action="version", version=f"kto-tui {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="train the starter run (small model, shipped data)")
+    demo.add_argument("--headless", action="store_true", help="plain progress lines instead of the wizard")
+    train = commands.add_parser("train", help="train what a run file says")
+    train.add_argument("file", metavar="RUN.toml")
+    train.add_argument("--detach", action="store_true", help="return at once; the run goes on by itself")
+    train.add_argument("--trial", action="store_true", help="train on the first 200 mixed rows only")
+    attach = commands.add_parser("attach", help="open a run's live screen")
+    attach.add_argument("run", metavar="RUN", nargs="?", default="last", help="id, its beginning, or 'last'")
+    logs = commands.add_parser("logs", help="print a run's log")
+    logs.add_argument("run", metavar="RUN")
+    logs.add_argument("-f", "--follow", action="store_true", help="keep printing as the log grows")
+    stop = commands.add_parser("stop", help="ask a run to save its adapter and end")
+    stop.add_argument("run", metavar="RUN")
+    stop.add_argument("--abort", action="store_true", help="end without saving")
+    hardware = commands.add_parser("hardware", help="what this machine is")
+    models = commands.add_parser("models", help="the catalog, with a verdict for this machine")
+    runs = commands.add_parser("runs", help="all runs, newest first")
+    doctor = commands.add_parser("doctor", help="what is installed, what is missing, how to mend it")
+    for command in (train, hardware, models, runs, doctor):
+        command.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
+    return parser
+
+
+def dispatch(args: argparse.Namespace) -> int:
+    """Run the chosen command; returns its exit code."""
+    match args.command:
+        case "demo":
+            from kto_tui.commands.train import demo
+
+            return demo(headless=args.headless)
+        case "train":
+            from kto_tui.commands.train import train
+
+            return train(args.file, detach=args.detach, trial=args.trial, as_json=args.as_json)
+        case "logs":
+            from kto_tui.commands.show import logs
+
+            return logs(args.run, keep_following=args.follow)
+        case "stop":
+            from kto_tui.commands.show import stop
+
+            return stop(args.run, abort=args.abort)
+        case "hardware" | "models" | "runs" | "doctor":
+            from kto_tui.commands import show
+
+            return int(getattr(show, args.command)(as_json=args.as_json))
+        case _:
+            return _open_tui(args)
+
+
+def _open_tui(args: argparse.Namespace) -> int:
+    from kto_tui.errors import UserError
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UserError(
+            "The wizard needs a terminal",
+            mend="Run it in one, or use kto-tui train RUN.toml, kto-tui demo --headless or kto-tui runs",
+        )
+    from kto_tui.tui.app import run_live, run_wizard
+
+    return run_live(args.run) if args.command == "attach" else run_wizard()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point: exit code 0 fine, 1 failed run, 2 bad input."""
+    args = build_parser().parse_args(argv)
+    from kto_tui.errors import UserError
+
+    try:
+        return dispatch(args)
+    except UserError as error:
+        print(f"kto-tui: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader went away (a pager was closed): not an error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - a person gets a sentence, the traceback goes to a file
+        from kto_tui.crash import record
+
+        print(f"kto-tui: {record(error)}", file=sys.stderr)  # noqa: T201
+        return 1
+
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The commands behind ``kto-tui``; each module is imported only when its command runs."""

@@ -1,0 +1,142 @@
+"""Commands that print: hardware, models, runs, logs, doctor, stop."""
+
+import sys
+import time
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from kto_tui import units
+from kto_tui.catalog import load_catalog
+from kto_tui.environment import backends, examine
+from kto_tui.errors import UserError
+from kto_tui.hardware import detect
+from kto_tui.hardware.facts import hardware_rows
+from kto_tui.planner import propose
+from kto_tui.runs.folder import find_run, list_runs, summarise
+from kto_tui.runs.launch import ask
+
+
+def _print_json(value: Any) -> None:  # noqa: ANN401
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def _print_table(columns: list[str], rows: list[list[str]]) -> None:
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def hardware(*, as_json: bool) -> int:
+    """What this machine is and what trains on it."""
+    found = detect()
+    if as_json:
+        _print_json(found)
+        return 0
+    for name, fact in hardware_rows(found):
+        sys.stdout.write(f"{name:6} {fact}\n")
+    for note in found.notes:
+        sys.stdout.write(f"note   {note}\n")
+    for name, state in backends(found.device):
+        sys.stdout.write(f"trains {name}: {state}\n")
+    return 0
+
+
+def models(*, as_json: bool) -> int:
+    """The catalog with a verdict for this machine."""
+    machine = detect()
+    rows, records = [], []
+    for model in load_catalog():
+        plan = propose(model, machine)
+        needed = None if plan.predicted is None else plan.predicted.total
+        rows.append(
+            [model.id, units.parameters(model.parameters), units.size(needed), plan.verdict, model.licence or "", model.note]
+        )
+        records.append(
+            {
+                **msgspec.to_builtins(model),
+                "verdict": plan.verdict,
+                "because": plan.verdict_because,
+                "predicted_bytes": needed,
+                "prediction_quality": None if plan.predicted is None else plan.predicted.quality,
+            }
+        )
+    if as_json:
+        _print_json(records)
+    else:
+        _print_table(["Model", "Size", "Needs", "Verdict", "Licence", "Note"], rows)
+        sys.stdout.write("Needs: first estimate, about ±25 %, not measured.\n")
+    return 0
+
+
+def runs(*, as_json: bool) -> int:
+    """All runs, newest first."""
+    found = [summarise(run) for run in list_runs()]
+    if as_json:
+        _print_json(found)
+        return 0
+    if not found:
+        sys.stdout.write("No runs yet. Start one with: kto-tui demo\n")
+        return 0
+    _print_table(
+        ["Run", "State", "Step", "Loss", "tok/s", "Held-out", "Started"],
+        [
+            [
+                one.id,
+                one.state,
+                f"{one.step}/{one.total_steps or '?'}",
+                units.metric(one.loss),
+                units.metric(one.tokens_per_second, 0),
+                units.percent(one.heldout_accuracy),
+                units.UNKNOWN if one.started is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(one.started)),
+            ]
+            for one in found
+        ],
+    )
+    return 0
+
+
+def logs(run_id: str, *, keep_following: bool) -> int:
+    """The worker's log."""
+    run = find_run(run_id)
+    try:
+        with run.log.open("rb") as file:
+            while True:
+                if block := file.read():
+                    sys.stdout.write(block.decode("utf-8", "replace"))
+                    sys.stdout.flush()
+                elif not keep_following or run.alive() is not True:
+                    return 0
+                else:
+                    time.sleep(0.3)
+    except FileNotFoundError:
+        raise UserError("This run has no log yet", mend="Try again in a moment", where=str(run.log)) from None
+    except KeyboardInterrupt:
+        return 0
+
+
+def stop(run_id: str, *, abort: bool) -> int:
+    """Ask a run to end."""
+    run = find_run(run_id)
+    if not ask(run, "abort" if abort else "stop"):
+        state = run.status(run.read_state())
+        raise UserError(f"Run {run.id} is not running ({state})", mend="See kto-tui runs", where=str(run.path))
+    sys.stdout.write(f"{run.id} ends after its current step" + (", without saving\n" if abort else " and saves its adapter\n"))
+    return 0
+
+
+def doctor(*, as_json: bool) -> int:
+    """What is installed, what is missing, and the command that mends it."""
+    found = examine()
+    if as_json:
+        _print_json(found)
+        return 0
+    for one in found:
+        sys.stdout.write(f"{one.what:14} {one.state}\n" + (f"{'':14} mend: {one.mend}\n" if one.mend else ""))
+    return 0

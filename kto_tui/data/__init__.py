@@ -1,0 +1,1 @@
+"""Feedback data: reading and checking rows, splitting and ordering them."""

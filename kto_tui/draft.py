@@ -1,0 +1,99 @@
+"""The choices made so far, immutable, passed from screen to screen; and the run configuration they become."""
+
+from typing import Any
+
+import msgspec
+
+from kto_tui.catalog import ModelSpec, resolve
+from kto_tui.data.rows import require_both_labels
+from kto_tui.data.sources import STARTER, Source, open_source
+from kto_tui.errors import UserError
+from kto_tui.hardware import Hardware
+from kto_tui.planner import Plan, Preset, load_presets, propose
+from kto_tui.runs.config import RunConfig, RunRequest
+from kto_tui.starter import MODEL_ID, PRESET
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """What will be trained, as far as it is decided. ``None`` means not chosen yet."""
+
+    hardware: Hardware
+    model: ModelSpec | None = None
+    data: str | None = None
+    heldout: str | None = None
+    source: Source | None = None
+    preset: Preset | None = None
+    overrides: dict[str, Any] = msgspec.field(default_factory=dict)
+    trial: bool = False
+    backend: str = "hf"
+
+    @property
+    def rows(self) -> int | None:
+        """Rows in the data file."""
+        return None if self.source is None else len(self.source.dataset.rows)
+
+    @property
+    def starter_run(self) -> bool:
+        """Whether this is the embedded default, model and data both."""
+        return self.data == STARTER and self.model is not None and self.model.id == MODEL_ID
+
+
+def choose_data(draft: Draft, data: str, heldout: str | None = None) -> Draft:
+    """``draft`` with its data read and checked; the starter pair brings its own recipe."""
+    source = open_source(data, heldout)
+    require_both_labels(source.dataset)
+    path = data if data == STARTER else str(source.dataset.path.resolve())
+    changed = msgspec.structs.replace(draft, data=path, heldout=heldout, source=source)
+    return choose_preset(changed, None)
+
+
+def choose_preset(draft: Draft, preset: Preset | None) -> Draft:
+    """``draft`` with a named recipe; None picks the one that suits model and data."""
+    if preset is None:
+        presets = load_presets()
+        preset = presets[PRESET] if draft.starter_run and draft.hardware.device == "cpu" else presets["usual"]
+    return msgspec.structs.replace(draft, preset=preset)
+
+
+def choose_model(draft: Draft, model: ModelSpec) -> Draft:
+    """``draft`` with a model; a recipe that was picked for the old one is picked anew."""
+    return choose_preset(msgspec.structs.replace(draft, model=model), None)
+
+
+def starter_draft(hardware: Hardware) -> Draft:
+    """The starter run, filled in."""
+    return choose_data(choose_model(Draft(hardware=hardware), resolve(MODEL_ID)), STARTER)
+
+
+def from_request(request: RunRequest, hardware: Hardware) -> Draft:
+    """A draft from a run file, its model and data looked up and checked."""
+    draft = choose_model(Draft(hardware=hardware, backend=request.backend), resolve(request.model))
+    draft = choose_data(draft, request.data, request.heldout)
+    return msgspec.structs.replace(draft, overrides=request.overrides, trial=request.trial)
+
+
+def plan(draft: Draft) -> Plan:
+    """The complete recipe for a draft that has a model."""
+    if draft.model is None:
+        raise UserError("No model is chosen", mend="Choose one on the Model screen", where="wizard")
+    rows = draft.rows
+    if draft.trial and rows is not None:
+        rows = min(rows, 200)
+    return propose(draft.model, draft.hardware, rows=rows, preset=draft.preset, overrides=draft.overrides)
+
+
+def to_config(draft: Draft) -> RunConfig:
+    """The frozen configuration of a complete draft."""
+    if draft.model is None or draft.data is None or draft.source is None:
+        raise UserError("Model and data are not both chosen", mend="Choose them first", where="wizard")
+    proposal = plan(draft)
+    return RunConfig(
+        model=draft.model.id,
+        data=draft.data,
+        heldout=draft.heldout,
+        trial=draft.trial,
+        backend=draft.backend,
+        recipe=proposal.recipe,
+        because=proposal.because,
+        data_fingerprint=draft.source.dataset.fingerprint,
+    )

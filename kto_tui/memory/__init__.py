@@ -1,0 +1,1 @@
+"""Peak training memory: arithmetic over a model's shape, and the verdict against what is free."""

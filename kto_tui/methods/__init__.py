@@ -1,0 +1,1 @@
+"""Training methods: what data they need, what their loss is, what they advise."""

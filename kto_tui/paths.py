@@ -1,0 +1,47 @@
+"""Every place kto-tui reads or writes outside a run, in one file."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+
+def data_home() -> Path:
+    """Folder for runs and the starter model; ``KTO_TUI_HOME`` moves it."""
+    override = os.environ.get("KTO_TUI_HOME")
+    if override:
+        return Path(override).expanduser()
+    return platformdirs.user_data_path("kto-tui", appauthor=False)
+
+
+def runs_home() -> Path:
+    """Folder that holds one folder per run."""
+    return data_home() / "runs"
+
+
+def models_home() -> Path:
+    """Folder for checkpoints kto-tui itself has made (the starter model)."""
+    return data_home() / "models"
+
+
+def hub_cache() -> Path:
+    """Where huggingface_hub keeps downloads (same rules as its ``HF_HUB_CACHE`` constant)."""
+    if cache := os.environ.get("HF_HUB_CACHE"):
+        return Path(cache).expanduser()
+    home = os.environ.get("HF_HOME")
+    base = Path(home).expanduser() if home else Path.home() / ".cache" / "huggingface"
+    return base / "hub"
+
+
+def presets() -> Path:
+    """The shipped presets: inside the wheel, or beside the package in a checkout."""
+    inside = Path(__file__).parent / "presets"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "presets"
+
+
+def nearest_existing(path: Path) -> Path:
+    """The closest ancestor of ``path`` (or itself) that exists: what a disk-space check can ask about."""
+    for candidate in (path, *path.parents):
+        if candidate.exists():
+            return candidate
+    return Path("/")

@@ -1,0 +1,145 @@
+"""Proposes a whole recipe for a model, a machine and a data set, with a reason for every automatic value."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from kto_tui.catalog import ModelSpec
+from kto_tui.errors import UserError
+from kto_tui.hardware import Hardware
+from kto_tui.memory.estimate import Estimate, Verdict, estimate, verdict
+from kto_tui.paths import presets
+from kto_tui.recipe import Recipe, check_recipe, check_value, with_overrides
+from kto_tui.units import count, parameters, size
+
+# Peak LoRA learning rate by model size (docs/recipes.md): LoRA wants about ten times full fine-tuning's rate.
+LEARNING_RATES = ((3e8, 3e-4), (1e9, 1e-4), (3e9, 5e-5), (9e9, 2e-5), (float("inf"), 1e-5))
+
+
+class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A named recipe: some fields fixed, the rest automatic."""
+
+    name: str = ""
+    title: str
+    summary: str
+    learning_rate_factor: float = 1.0
+    recipe: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A complete recipe, the reason for each automatic value, and the memory it is predicted to need."""
+
+    recipe: Recipe
+    because: dict[str, str]
+    predicted: Estimate | None
+    verdict: Verdict
+    verdict_because: str
+
+
+def load_presets() -> dict[str, Preset]:
+    """The named recipes in ``presets/recipes``, the usual one first."""
+    found = {}
+    for path in sorted((presets() / "recipes").glob("*.toml")):
+        found[path.stem] = _read_preset(path)
+    return dict(sorted(found.items(), key=lambda item: (item[0] != "usual", item[0])))
+
+
+def _read_preset(path: Path) -> Preset:
+    try:
+        preset = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Preset)
+        for name, value in preset.recipe.items():
+            check_value(name, value)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise UserError(f"The recipe preset is broken ({error})", mend="Mend that file", where=str(path)) from None
+    return msgspec.structs.replace(preset, name=path.stem)
+
+
+def _learning_rate(model: ModelSpec, factor: float) -> tuple[float, str]:
+    if model.parameters is None:
+        return 5e-5 * factor, "the model's size is unknown: a middle value for LoRA"
+    rate = next(rate for limit, rate in LEARNING_RATES if model.parameters <= limit)
+    return float(f"{rate * factor:.2g}"), f"LoRA on {parameters(model.parameters)} parameters"
+
+
+def _effective_batch(rows: int | None) -> tuple[int, str]:
+    if rows is None:
+        return 16, "the number of rows is not known yet"
+    for limit, batch in ((1_000, 8), (4_000, 16)):
+        if rows < limit:
+            return batch, f"{count(rows)} rows: enough steps, and enough rows for the KL estimate"
+    return 32, f"{count(rows)} rows"
+
+
+def _smaller(recipe: Recipe, device: str) -> list[tuple[str, Any, str]]:
+    """The next thing to give up when memory runs short, dearest last."""
+    options: list[tuple[str, Any, str]] = []
+    if recipe.micro_batch > 2:
+        half = recipe.micro_batch // 2
+        options.append(("micro_batch", half, "a larger one would not fit"))
+    if not recipe.gradient_checkpointing:
+        options.append(("gradient_checkpointing", True, "activations would not fit otherwise"))
+    if recipe.quantization == "none" and device == "cuda":
+        options.append(("quantization", "nf4", "16-bit weights would not fit"))
+    if recipe.max_length > 512:
+        options.append(("max_length", recipe.max_length // 2, "longer rows would not fit"))
+    return options
+
+
+def propose(
+    model: ModelSpec,
+    hardware: Hardware,
+    *,
+    rows: int | None = None,
+    preset: Preset | None = None,
+    overrides: dict[str, Any] | None = None,
+) -> Plan:
+    """The recipe kto-tui would choose.
+
+    Args:
+        model: what to train.
+        hardware: where.
+        rows: training rows, None while they are not known.
+        preset: named recipe whose fields win over automatic ones.
+        overrides: fields set by hand; they win over everything.
+
+    Raises:
+        UserError: an override is out of bounds or does not fit the others.
+    """
+    fixed = dict(preset.recipe if preset else {})
+    by_hand = {name: check_value(name, value) for name, value in (overrides or {}).items()}
+    device, free = hardware.device, hardware.free_training_bytes
+    because: dict[str, str] = {}
+    values: dict[str, Any] = {"precision": hardware.precision, "max_length": 512 if device == "cpu" else 1024}
+    because["precision"] = {
+        "bf16": "the device has bf16", "fp16": "no bf16 before compute capability 8.0", "fp32": "no bf16 units found"
+    }[hardware.precision]  # fmt: skip
+    because["max_length"] = "a processor is slow on long rows" if device == "cpu" else "until the data are known"
+    values["learning_rate"], because["learning_rate"] = _learning_rate(
+        model, preset.learning_rate_factor if preset else 1.0
+    )
+    values["effective_batch"], because["effective_batch"] = _effective_batch(rows)
+    because["desirable_weight"] = because["undesirable_weight"] = "from the label balance (KTO paper Eq. 8)"
+    locked = {**fixed, **by_hand}
+    values |= locked
+    if "micro_batch" not in locked:
+        effective = values["effective_batch"]
+        values["micro_batch"] = next((n for n in (8, 4, 2) if effective % n == 0), effective)
+        because["micro_batch"] = "the largest that fits, up to 8"
+    recipe = with_overrides(Recipe(), values)
+    predicted = estimate(model, recipe, device)
+    while predicted is not None and free and predicted.total > 0.85 * free:
+        step = next((option for option in _smaller(recipe, device) if option[0] not in locked), None)
+        if step is None:
+            break
+        name, value, why = step
+        recipe = msgspec.structs.replace(recipe, **{name: value})
+        because[name] = f"{size(free)} free: {why}"
+        predicted = estimate(model, recipe, device)
+    for name in fixed:
+        because[name] = f"recipe {preset.name!r}" if preset else ""
+    for name in by_hand:
+        because[name] = "set by you"
+    word, why = verdict(predicted, free)
+    return Plan(check_recipe(recipe), because, predicted, word, why)

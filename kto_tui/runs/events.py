@@ -1,0 +1,272 @@
+"""The event log: one JSON line per event, appended by the worker, read by everyone else.
+
+Measured values are ``float | None``: NaN travels as null. Fields may be added, unknown fields are ignored and unknown
+kinds skipped, so that an older reader understands a newer run.
+"""
+
+import contextlib
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=True):
+    """Anything that happened in a run. ``t``: Unix time in seconds, stamped when it is written."""
+
+    t: float = 0.0
+
+
+class WorkerStarted(Event, tag="worker_started"):
+    """The supervisor runs. ``versions``: installed package versions by name."""
+
+    host: str
+    pid: int
+    versions: dict[str, str] = {}
+
+
+class PhaseEntered(Event, tag="phase_entered"):
+    """What the worker is busy with outside the training steps, in words."""
+
+    phase: str
+
+
+class DataPrepared(Event, tag="data_prepared"):
+    """Rows after splitting and dropping, and the label weights that follow."""
+
+    train_rows: int
+    heldout_rows: int
+    desirable: int
+    undesirable: int
+    dropped_rows: int
+    cut_rows: int
+    desirable_weight: float
+    undesirable_weight: float
+    weights_because: str
+
+
+class TrainingStarted(Event, tag="training_started"):
+    """The model is on its device and the first step begins."""
+
+    total_steps: int
+    device: str
+    precision: str
+    trainable_parameters: int
+    total_parameters: int
+
+
+class StepCompleted(Event, tag="step_completed"):
+    """One logged optimizer step. Rewards are beta times the log-ratio, means over the rows since the last point."""
+
+    step: int
+    total_steps: int
+    epoch: float | None = None
+    loss: float | None = None
+    kl: float | None = None
+    reward_desirable: float | None = None
+    reward_undesirable: float | None = None
+    margin: float | None = None
+    grad_norm: float | None = None
+    learning_rate: float | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+    tokens_per_second: float | None = None
+
+
+class Evaluated(Event, tag="evaluated"):
+    """Held-out rewards. ``accuracy``: share of rows whose reward has the sign of its label."""
+
+    step: int
+    rows: int
+    accuracy: float | None
+    accuracy_desirable: float | None = None
+    accuracy_undesirable: float | None = None
+    reward_desirable: float | None = None
+    reward_undesirable: float | None = None
+    margin: float | None = None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A generated answer. ``finished``: the model ended it itself before the token limit."""
+
+    prompt: str
+    text: str
+    finished: bool
+
+
+class Sampled(Event, tag="sampled"):
+    """Greedy answers to fixed prompts at ``step`` (0: the base model), with plain measures of them."""
+
+    step: int
+    answers: tuple[Answer, ...]
+    mean_words: float | None = None
+    finished_share: float | None = None
+    behaviour_share: float | None = None
+    behaviour: str | None = None
+
+
+class GaugesRead(Event, tag="gauges_read"):
+    """What the supervisor measured; also the heartbeat. Bytes, percent of one core, degrees Celsius, watts."""
+
+    process_bytes: int | None = None
+    host_available_bytes: int | None = None
+    cpu_percent: float | None = None
+    gpu_used_bytes: int | None = None
+    gpu_total_bytes: int | None = None
+    gpu_process_bytes: int | None = None
+    gpu_percent: float | None = None
+    gpu_celsius: float | None = None
+    gpu_watts: float | None = None
+
+
+class CheckpointSaved(Event, tag="checkpoint_saved"):
+    """A checkpoint of ``size_bytes`` is complete on disk."""
+
+    step: int
+    path: str
+    size_bytes: int
+
+
+class AdapterSaved(Event, tag="adapter_saved"):
+    """The final adapter is complete on disk."""
+
+    path: str
+    size_bytes: int
+
+
+class Noted(Event, tag="noted"):
+    """Something a person should know that does not end the run."""
+
+    text: str
+
+
+class Ended(Event, tag="ended"):
+    """The last word of a run. ``reason``: finished, stopped or failed; ``bad_input``: mended by the user's files."""
+
+    reason: str
+    message: str = ""
+    bad_input: bool = False
+
+
+AnyEvent = (
+    WorkerStarted
+    | PhaseEntered
+    | DataPrepared
+    | TrainingStarted
+    | StepCompleted
+    | Evaluated
+    | Sampled
+    | GaugesRead
+    | CheckpointSaved
+    | AdapterSaved
+    | Noted
+    | Ended
+)
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+
+
+class _Kind(msgspec.Struct):
+    kind: str
+
+
+def finite(value: Any) -> float | None:  # noqa: ANN401
+    """``value`` as a float, None where it is missing, not a number or not finite."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+class EventWriter:
+    """Appends events, each with one ``write`` on an ``O_APPEND`` descriptor, so that writers cannot interleave.
+
+    A full disk never ends a training: events that could not be written are counted and noted once there is room.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.lost = 0
+        self._torn = self._ends_torn()
+
+    def _ends_torn(self) -> bool:
+        size = os.fstat(self._fd).st_size
+        return size > 0 and os.pread(self._fd, 1, size - 1) != b"\n"
+
+    def mend(self) -> None:
+        """Call after another writer of the same file died: its last line may have been cut in the middle."""
+        self._torn = self._torn or self._ends_torn()
+
+    def write(self, event: AnyEvent) -> None:
+        """Stamp ``event`` with the time and append it."""
+        if self.lost and not isinstance(event, Noted):
+            lost, self.lost = self.lost, 0
+            if not self._append(Noted(text=f"{lost} events could not be written (disk full?); curves have a gap")):
+                self.lost = lost
+        if not self._append(event):
+            self.lost += 1
+
+    def _append(self, event: AnyEvent) -> bool:
+        stamped = msgspec.structs.replace(event, t=round(time.time(), 3))
+        line = _encoder.encode(stamped) + b"\n"
+        if self._torn:
+            line = b"\n" + line
+        try:
+            written = os.write(self._fd, line)
+        except OSError:
+            return False
+        self._torn = written < len(line)
+        return not self._torn
+
+    def close(self) -> None:
+        """Release the file."""
+        with contextlib.suppress(OSError):
+            os.close(self._fd)
+
+
+class Tail:
+    """Reads whole lines as they arrive and remembers where it was; an unfinished last line is "not yet".
+
+    Attributes:
+        skipped: lines of a kind this version does not know.
+        damaged: lines that are not an event at all (torn by a crash).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self.skipped = 0
+        self.damaged = 0
+
+    def read(self, budget_bytes: int = 4_000_000) -> list[AnyEvent]:
+        """The events that arrived since the last call, at most about ``budget_bytes`` worth of them."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                block = file.read(budget_bytes)
+                if len(block) == budget_bytes and b"\n" not in block:
+                    block += file.readline()
+        except OSError:
+            return []
+        end = block.rfind(b"\n") + 1
+        self._offset += end
+        return [event for line in block[:end].splitlines() if (event := self._decode(line)) is not None]
+
+    def _decode(self, line: bytes) -> AnyEvent | None:
+        if not line.strip():
+            return None
+        try:
+            return _decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass
+        try:
+            msgspec.json.decode(line, type=_Kind)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self.damaged += 1
+        else:
+            self.skipped += 1
+        return None

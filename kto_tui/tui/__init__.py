@@ -1,0 +1,1 @@
+"""The full-screen wizard. Never imports torch, transformers, trl or datasets."""

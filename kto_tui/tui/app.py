@@ -1,0 +1,98 @@
+"""The application: one screen at a time, one draft handed along."""
+
+import sys
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import BindingType
+from textual.events import Resize
+from textual.filter import LineFilter
+
+from kto_tui.runs.folder import RunFolder, find_run
+from kto_tui.tui.ascii import ascii_only, with_ascii
+
+MIN_COLUMNS, MIN_ROWS = 80, 24
+
+
+class KtoApp(App[int]):
+    """kto-tui in the terminal.
+
+    Args:
+        at_review: open at Review with the starter run filled in.
+        run: open this run's live screen.
+        plain: 7-bit characters only; None asks the environment.
+    """
+
+    CSS_PATH = "kto.tcss"
+    TITLE = "kto-tui"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [("question_mark", "help", "Help")]
+
+    def __init__(self, *, at_review: bool = False, run: RunFolder | None = None, plain: bool | None = None) -> None:
+        self.plain = ascii_only() if plain is None else plain
+        super().__init__()
+        self._at_review = at_review
+        self._run_folder = run
+        self.farewell: str | None = None
+
+    def get_line_filters(self) -> list[LineFilter]:
+        """Textual's own filters (NO_COLOR), then 7-bit characters where wanted."""
+        return with_ascii(super().get_line_filters(), wanted=self.plain)
+
+    def on_mount(self) -> None:
+        """Open the first screen."""
+        self.theme = "textual-dark" if self.plain else "ansi-dark"
+        self.set_class(self.plain, "-ascii")
+        if self._run_folder is not None:
+            from kto_tui.tui.screens.live import LiveScreen
+
+            self.push_screen(LiveScreen(self._run_folder))
+        else:
+            from kto_tui.tui.screens.hardware import HardwareScreen
+
+            self.push_screen(HardwareScreen(then_review=self._at_review))
+
+    def on_resize(self, event: Resize) -> None:
+        """Say so when the terminal is too small to work in, and go on when it no longer is."""
+        from kto_tui.tui.screens.small import TooSmallScreen
+
+        small = event.size.width < MIN_COLUMNS or event.size.height < MIN_ROWS
+        shown = isinstance(self.screen, TooSmallScreen)
+        if small and not shown:
+            self.push_screen(TooSmallScreen())
+        elif shown and not small:
+            self.pop_screen()
+
+    def action_help(self) -> None:
+        """The keys of the current screen."""
+        from kto_tui.tui.screens.dialogs import HelpDialog
+
+        if not isinstance(self.screen, HelpDialog):
+            self.push_screen(HelpDialog(self.screen))
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Leave the terminal clean: a sentence and a file instead of a traceback over the screen."""
+        if self.is_headless:
+            super()._handle_exception(error)
+            return
+        from kto_tui.crash import record
+
+        self.farewell = record(error)
+        self.exit(1)
+
+
+def _run(app: KtoApp) -> int:
+    code = app.run()
+    if app.farewell:
+        print(app.farewell, file=sys.stderr if code else sys.stdout)  # noqa: T201
+    return code or 0
+
+
+def run_wizard(*, at_review: bool = False) -> int:
+    """Open the wizard; returns the exit code."""
+    return _run(KtoApp(at_review=at_review))
+
+
+def run_live(run_id: str) -> int:
+    """Open a run's live screen; returns the exit code."""
+    return _run(KtoApp(run=find_run(run_id)))

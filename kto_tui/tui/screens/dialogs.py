@@ -1,0 +1,82 @@
+"""Small dialogs: help, a yes or no, a line of text."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Input, Static
+
+from kto_tui.tui.wizard import key_name, key_table
+
+
+class HelpDialog(ModalScreen[None]):
+    """The keys of the screen it was opened from."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,q,question_mark", "dismiss", "Close")]
+
+    def __init__(self, screen: Screen[None]) -> None:
+        super().__init__()
+        self._of = screen
+
+    def compose(self) -> ComposeResult:
+        """One line per key."""
+        lines = [Content.assemble(("Keys", "bold"), "\n")]
+        for binding in key_table(self._of):
+            told = binding.tooltip or binding.description
+            lines.append(Content.assemble((key_name(binding).ljust(12), "bold"), told))
+        lines.append(Content("\nescape closes this"))
+        with Vertical(id="dialog"):
+            yield Static(Content("\n").join(lines))
+
+
+class ConfirmDialog(ModalScreen[bool]):
+    """A question that must be answered with a word: y does it, anything else does not."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "answer(True)", "Yes"),
+        Binding("n,escape,enter", "answer(False)", "No"),
+    ]
+
+    def __init__(self, question: str, yes: str) -> None:
+        super().__init__()
+        self._question = question
+        self._yes = yes
+
+    def compose(self) -> ComposeResult:
+        """Question and keys."""
+        with Vertical(id="dialog"):
+            yield Static(Content(self._question))
+            yield Static(Content.assemble("\n", ("y", "bold"), f" {self._yes}   ", ("esc", "bold"), " No"))
+
+    def action_answer(self, answer: bool) -> None:  # noqa: FBT001 - Textual passes it by position
+        """Close with the answer."""
+        self.dismiss(answer)
+
+
+class AskDialog(ModalScreen[str | None]):
+    """One line of text; escape gives None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "give_up", "Back")]
+
+    def __init__(self, question: str, value: str = "") -> None:
+        super().__init__()
+        self._question = question
+        self._value = value
+
+    def compose(self) -> ComposeResult:
+        """Question and input line."""
+        with Vertical(id="dialog"):
+            yield Static(Content(self._question))
+            yield Input(self._value)
+            yield Static(Content.assemble(("enter", "bold"), " OK   ", ("esc", "bold"), " Back"))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Close with what was typed."""
+        self.dismiss(event.value.strip() or None)
+
+    def action_give_up(self) -> None:
+        """Close without an answer."""
+        self.dismiss(None)

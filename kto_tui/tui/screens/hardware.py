@@ -1,0 +1,125 @@
+"""Step 1: what can this machine do?"""
+
+from typing import ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from kto_tui import units
+from kto_tui.draft import Draft, starter_draft
+from kto_tui.environment import backends
+from kto_tui.errors import UserError
+from kto_tui.hardware import Hardware, detect
+from kto_tui.hardware.facts import hardware_rows
+from kto_tui.tui.wizard import WizardScreen
+
+
+def advice(hardware: Hardware) -> str:
+    """What the machine's memory means for the choice of a model, in words."""
+    gpu, free = hardware.training_gpu, hardware.free_training_bytes
+    place = "graphics memory" if gpu is not None and not gpu.unified else "memory"
+    if free is None:
+        return f"How much {place} is free is unknown; start with a small model."
+    # NF4 weights take about 0.56 byte per parameter plus what stays in 16 bit; two thirds of the memory for weights.
+    largest = 0.66 * free / (0.7 if hardware.device == "cuda" else 2.2)
+    how = "4-bit weights" if hardware.device == "cuda" else f"{hardware.precision} weights"
+    speed = " A processor trains small models only: minutes for 0.1 B, days for 7 B." if hardware.device == "cpu" else ""
+    return f"{units.size(free)} of {place} free: {how} of up to about {units.parameters(largest)} parameters.{speed}"
+
+
+class HardwareScreen(WizardScreen):
+    """Detects the machine, says what trains on it and what fits."""
+
+    STEP = "Hardware"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "next", "Next", tooltip="Choose a model"),
+        Binding("t", "starter", "Try the starter", tooltip="Review the starter run: small model, shipped data"),
+        Binding("r", "runs", "Runs", tooltip="See all runs and attach to one"),
+        Binding("q", "quit", "Quit"),
+    ]
+
+    def __init__(self, draft: Draft | None = None, *, then_review: bool = False) -> None:
+        super().__init__(draft)
+        self._then_review = then_review
+
+    @property
+    def heading(self) -> str:
+        """Host, and whether it is far away."""
+        if self.draft is None:
+            return "looking at this machine"
+        return f"{self.draft.hardware.host}{' over SSH' if self.draft.hardware.over_ssh else ''}"
+
+    def compose_body(self) -> ComposeResult:
+        """One scrolling text."""
+        with VerticalScroll(classes="body", can_focus=False):
+            yield Static("Looking at this machine ...", id="facts")
+
+    def on_mount(self) -> None:
+        """Sensors may be slow, so they are asked beside the first paint."""
+        if self.draft is None:
+            self.look()
+        else:
+            self.show_hardware(self.draft.hardware)
+
+    @work(thread=True)
+    def look(self) -> None:
+        """Ask the sensors."""
+        self.app.call_from_thread(self.show_hardware, detect())
+
+    def show_hardware(self, hardware: Hardware) -> None:
+        """Write the facts; go on to Review when that was asked for."""
+        if self.draft is None:
+            self.draft = Draft(hardware=hardware)
+        self.redraw_rail()
+        parts = [Content.styled("This machine", "bold")]
+        parts += [Content(f"  {name:6} {fact}") for name, fact in hardware_rows(hardware)]
+        parts += [Content(f"  Note   {note}") for note in hardware.notes]
+        parts += [Content(""), Content.styled("Trains with", "bold")]
+        for index, (name, state) in enumerate(backends(hardware.device)):
+            parts.append(Content(f"  {'>' if index == 0 else ' '} {name:28} {state}"))
+        parts += [
+            Content(""),
+            Content.assemble(("Because  ", "bold"), advice(hardware)),
+            Content.assemble(
+                ("Starter  ", "bold"), "A 135 M model and 496 rows come with kto-tui: see it work in minutes."
+            ),
+        ]
+        self.query_one("#facts", Static).update(Content("\n").join(parts))
+        if self._then_review:
+            self._then_review = False
+            self.action_starter()
+
+    def action_next(self) -> None:
+        """On to the model."""
+        if self.draft is None:
+            return
+        from kto_tui.tui.screens.model import ModelScreen
+
+        self.app.switch_screen(ModelScreen(self.draft))
+
+    def action_starter(self) -> None:
+        """Straight to Review with the starter run."""
+        if self.draft is None:
+            return
+        from kto_tui.tui.screens.review import ReviewScreen
+
+        try:
+            draft = starter_draft(self.draft.hardware)
+        except UserError as error:
+            self.complain(str(error))
+            return
+        self.app.switch_screen(ReviewScreen(draft))
+
+    def action_runs(self) -> None:
+        """All runs."""
+        from kto_tui.tui.screens.runs import RunsScreen
+
+        self.app.push_screen(RunsScreen())
+
+    def action_quit(self) -> None:
+        """Leave."""
+        self.app.exit(0)

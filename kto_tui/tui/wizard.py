@@ -1,0 +1,100 @@
+"""What every wizard screen shares: the step rail above, the key line below, and the draft it was given."""
+
+from typing import ClassVar, cast
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from kto_tui.draft import Draft
+from kto_tui.tui.app import KtoApp
+
+STEPS = ("Hardware", "Model", "Data", "Recipe", "Review")
+
+
+class KeyLine(Static):
+    """The screen's keys, taken from its bindings: the same table that the help dialog shows."""
+
+    def __init__(self, screen: Screen[None]) -> None:
+        super().__init__(id="keys")
+        self._of = screen
+
+    def on_mount(self) -> None:
+        """Written once: keys do not change while a screen is open."""
+        parts = []
+        for binding in key_table(self._of):
+            if binding.show:
+                parts.append(Content.assemble((key_name(binding), "bold"), " ", binding.description))
+        self.update(Content("  ").join(parts))
+
+
+def key_table(screen: Screen[None]) -> list[Binding]:
+    """The bindings a screen declares itself, in order, then help."""
+    own = [entry for entry in type(screen).BINDINGS if isinstance(entry, Binding)]
+    return [*own, Binding("question_mark", "help", "Help", key_display="?")]
+
+
+def key_name(binding: Binding) -> str:
+    """How a key is called on screen."""
+    return binding.key_display or {"escape": "esc"}.get(binding.key, binding.key)
+
+
+def rail(current: str, right: str, width: int) -> Text:
+    """The step rail: where you are in words and brackets, not only in colour."""
+    text = Text(" kto-tui  ", style="bold", no_wrap=True, overflow="ellipsis")
+    for number, name in enumerate(STEPS, start=1):
+        here = name == current
+        text.append(f"[{number} {name}]" if here else f" {number} {name} ", style="bold reverse" if here else "dim")
+    space = width - len(text) - 1
+    shown = right if len(right) <= space else right[: max(0, space - 1)] + "…"
+    text.append(shown.rjust(space))
+    return text
+
+
+class WizardScreen(Screen[None]):
+    """One step of the wizard. Subclasses set ``STEP`` and fill ``compose_body``."""
+
+    STEP: ClassVar[str] = ""
+    BINDINGS: ClassVar[list[BindingType]] = []
+
+    def __init__(self, draft: Draft | None) -> None:
+        super().__init__()
+        self.draft = draft
+
+    @property
+    def kto_app(self) -> KtoApp:
+        """The application, typed."""
+        return cast("KtoApp", self.app)
+
+    @property
+    def heading(self) -> str:
+        """What the right end of the rail says."""
+        return ""
+
+    def compose(self) -> ComposeResult:
+        """Rail, body, key line."""
+        yield Static(id="rail")
+        yield from self.compose_body()
+        yield Static(id="problem")
+        yield KeyLine(self)
+
+    def compose_body(self) -> ComposeResult:
+        """The screen's own part."""
+        yield from ()
+
+    def on_resize(self) -> None:
+        """The rail is laid out by hand."""
+        self.redraw_rail()
+
+    def redraw_rail(self) -> None:
+        """Write the rail anew."""
+        self.query_one("#rail", Static).update(rail(self.STEP, self.heading, self.app.size.width))
+
+    def complain(self, text: str = "") -> None:
+        """Show one sentence above the keys; nothing when it is empty."""
+        problem = self.query_one("#problem", Static)
+        problem.update(Content(text))
+        problem.display = bool(text)

@@ -1,0 +1,67 @@
+"""How numbers are written for people: the only module that formats a unit. Unknown is "unknown", never 0."""
+
+import math
+
+GIB = 1024**3
+MIB = 1024**2
+UNKNOWN = "unknown"
+
+
+def size(n_bytes: float | None) -> str:
+    """Binary size of ``n_bytes``: ``82 MiB``, ``6.1 GiB``."""
+    if n_bytes is None or not math.isfinite(n_bytes):
+        return UNKNOWN
+    if n_bytes >= 100 * GIB:
+        return f"{n_bytes / GIB:.0f} GiB"
+    if n_bytes >= 0.95 * GIB:
+        return f"{n_bytes / GIB:.1f} GiB"
+    if n_bytes >= MIB:
+        return f"{n_bytes / MIB:.0f} MiB"
+    return f"{n_bytes / 1024:.0f} KiB"
+
+
+def duration(seconds: float | None) -> str:
+    """Clock form ``h:mm:ss`` of ``seconds``, hours only when there are any."""
+    if seconds is None or not math.isfinite(seconds):
+        return UNKNOWN
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    minutes, secs = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{secs:02}" if hours else f"{minutes:02}:{secs:02}"
+
+
+def parameters(count: float | None) -> str:
+    """Model size: ``135 M``, ``7.6 B``."""
+    if count is None:
+        return UNKNOWN
+    if count >= 9.995e8:
+        return f"{count / 1e9:.1f} B"
+    return f"{count / 1e6:.0f} M"
+
+
+def count(n: int | None) -> str:
+    """Whole number with thousands separators."""
+    return UNKNOWN if n is None else f"{n:,}"
+
+
+def metric(value: float | None, digits: int = 3, *, signed: bool = False) -> str:
+    """A measured value, an en dash where there is none (NaN travels as None)."""
+    if value is None or not math.isfinite(value):
+        return "–"  # noqa: RUF001
+    return f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
+
+
+def percent(share: float | None) -> str:
+    """A share of one as a percentage."""
+    return "–" if share is None or not math.isfinite(share) else f"{share:.0%}"  # noqa: RUF001
+
+
+def compact(value: float) -> str:
+    """A hyper-parameter in the shortest exact form: ``1e-4``, ``0.1``, ``32``."""
+    if value == 0:
+        return "0"
+    if abs(value) < 1e-3 or abs(value) >= 1e6:
+        mantissa, exponent = f"{value:e}".split("e")
+        mantissa = mantissa.rstrip("0").rstrip(".")
+        return f"{mantissa}e{int(exponent)}"
+    return f"{value:g}"

@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return dispatch(args)
     except UserError as error:
-        print(f"kto-tui: {error}", file=sys.stderr)  # noqa: T201
+        print(f"kto-tui: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -100,9 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - a person gets a sentence, the traceback goes to a file
         from kto_tui.crash import record
 
-        print(f"kto-tui: {record(error)}", file=sys.stderr)  # noqa: T201
+        print(f"kto-tui: {record(error)}", file=sys.stderr)
         return 1
-
 
 
 if __name__ == "__main__":

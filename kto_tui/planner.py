@@ -52,7 +52,9 @@ def _read_preset(path: Path) -> Preset:
         for name, value in preset.recipe.items():
             check_value(name, value)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise UserError(f"The recipe preset is broken ({error})", mend="Mend that file", where=str(path)) from None
+        raise UserError(
+            f"The recipe preset is broken ({error})", mend="Mend that file", where=str(path)
+        ) from None
     return msgspec.structs.replace(preset, name=path.stem)
 
 
@@ -115,7 +117,9 @@ def propose(
     because["precision"] = {
         "bf16": "the device has bf16", "fp16": "no bf16 before compute capability 8.0", "fp32": "no bf16 units found"
     }[hardware.precision]  # fmt: skip
-    because["max_length"] = "a processor is slow on long rows" if device == "cpu" else "until the data are known"
+    because["max_length"] = (
+        "a processor is slow on long rows" if device == "cpu" else "until the data are known"
+    )
     values["learning_rate"], because["learning_rate"] = _learning_rate(
         model, preset.learning_rate_factor if preset else 1.0
     )

@@ -30,54 +30,136 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     method: Annotated[Literal["kto"], _meta("Method", "How feedback becomes a loss", common=True)] = "kto"
     loss_type: Annotated[
         Literal["kto", "apo_zero_unpaired"],
-        _meta("Loss", "kto: Eq. 7 of arXiv:2402.01306; apo_zero_unpaired: arXiv:2408.06266, no KL pass", common=True),
+        _meta(
+            "Loss",
+            "kto: Eq. 7 of arXiv:2402.01306; apo_zero_unpaired: arXiv:2408.06266, no KL pass",
+            common=True,
+        ),
     ] = "kto"
     beta: Annotated[
-        float, _meta("Beta", "How tightly to stay near the base model; 0.01-0.1 freer, 0.5-1 tighter", common=True, gt=0, le=10)
+        float,
+        _meta(
+            "Beta",
+            "How tightly to stay near the base model; 0.01-0.1 freer, 0.5-1 tighter",
+            common=True,
+            gt=0,
+            le=10,
+        ),
     ] = 0.1
-    desirable_weight: Annotated[Annotated[float, Meta(gt=0, le=1000)] | None, _meta("Desirable weight", "Weight of thumbs-up rows; empty: from the label balance (Eq. 8)", common=True)
+    desirable_weight: Annotated[
+        Annotated[float, Meta(gt=0, le=1000)] | None,
+        _meta(
+            "Desirable weight", "Weight of thumbs-up rows; empty: from the label balance (Eq. 8)", common=True
+        ),
     ] = None
-    undesirable_weight: Annotated[Annotated[float, Meta(gt=0, le=1000)] | None, _meta("Undesirable weight", "Weight of thumbs-down rows; empty: from the label balance (Eq. 8)", common=True)
+    undesirable_weight: Annotated[
+        Annotated[float, Meta(gt=0, le=1000)] | None,
+        _meta(
+            "Undesirable weight",
+            "Weight of thumbs-down rows; empty: from the label balance (Eq. 8)",
+            common=True,
+        ),
     ] = None
     learning_rate: Annotated[
-        float, _meta("Learning rate", "Peak step size; LoRA wants about ten times that of full fine-tuning", common=True, gt=0, le=0.1)
+        float,
+        _meta(
+            "Learning rate",
+            "Peak step size; LoRA wants about ten times that of full fine-tuning",
+            common=True,
+            gt=0,
+            le=0.1,
+        ),
     ] = 1e-4
-    epochs: Annotated[float, _meta("Epochs", "Passes over the training rows", common=True, gt=0, le=100)] = 1.0
-    steps: Annotated[Annotated[int, Meta(ge=1, le=1_000_000)] | None, _meta("Steps", "Stop after so many optimizer steps; empty: what the epochs give", common=True)
+    epochs: Annotated[float, _meta("Epochs", "Passes over the training rows", common=True, gt=0, le=100)] = (
+        1.0
+    )
+    steps: Annotated[
+        Annotated[int, Meta(ge=1, le=1_000_000)] | None,
+        _meta("Steps", "Stop after so many optimizer steps; empty: what the epochs give", common=True),
     ] = None
     effective_batch: Annotated[
-        int, _meta("Effective batch", "Rows per optimizer step, micro-batches added up; carries the KL estimate", common=True, ge=2, le=4096, unit="rows")
+        int,
+        _meta(
+            "Effective batch",
+            "Rows per optimizer step, micro-batches added up; carries the KL estimate",
+            common=True,
+            ge=2,
+            le=4096,
+            unit="rows",
+        ),
     ] = 16
     micro_batch: Annotated[
-        int, _meta("Micro-batch", "Rows per forward pass; must divide the effective batch, 2 or more", common=True, ge=2, le=1024, unit="rows")
+        int,
+        _meta(
+            "Micro-batch",
+            "Rows per forward pass; must divide the effective batch, 2 or more",
+            common=True,
+            ge=2,
+            le=1024,
+            unit="rows",
+        ),
     ] = 4
     max_length: Annotated[
-        int, _meta("Max length", "Prompt and completion together; longer rows are cut on the right", common=True, ge=16, le=131_072, unit="tokens")
+        int,
+        _meta(
+            "Max length",
+            "Prompt and completion together; longer rows are cut on the right",
+            common=True,
+            ge=16,
+            le=131_072,
+            unit="tokens",
+        ),
     ] = 1024
     lora_targets: Annotated[
-        Literal["minimal", "balanced", "full"], _meta("LoRA targets", "minimal: q,v; balanced: q,k,v,o; full: all linear layers", common=True)
+        Literal["minimal", "balanced", "full"],
+        _meta("LoRA targets", "minimal: q,v; balanced: q,k,v,o; full: all linear layers", common=True),
     ] = "full"
     schedule: Annotated[
-        Literal["cosine", "linear", "constant_with_warmup", "constant"], _meta("Schedule", "Course of the learning rate")
+        Literal["cosine", "linear", "constant_with_warmup", "constant"],
+        _meta("Schedule", "Course of the learning rate"),
     ] = "cosine"
-    warmup: Annotated[float, _meta("Warm-up", "Share of the steps in which the learning rate rises", ge=0, lt=1)] = 0.1
-    max_grad_norm: Annotated[float, _meta("Gradient clipping", "Largest gradient norm; lower it when the loss turns NaN", gt=0, le=1000)] = 1.0
-    lora_rank: Annotated[int, _meta("LoRA rank", "Size of the adapter; 8 small, 16 usual, 32 large", ge=1, le=1024)] = 16
-    lora_alpha: Annotated[int, _meta("LoRA alpha", "The adapter is scaled by alpha / rank", ge=1, le=4096)] = 32
+    warmup: Annotated[
+        float, _meta("Warm-up", "Share of the steps in which the learning rate rises", ge=0, lt=1)
+    ] = 0.1
+    max_grad_norm: Annotated[
+        float,
+        _meta("Gradient clipping", "Largest gradient norm; lower it when the loss turns NaN", gt=0, le=1000),
+    ] = 1.0
+    lora_rank: Annotated[
+        int, _meta("LoRA rank", "Size of the adapter; 8 small, 16 usual, 32 large", ge=1, le=1024)
+    ] = 16
+    lora_alpha: Annotated[
+        int, _meta("LoRA alpha", "The adapter is scaled by alpha / rank", ge=1, le=4096)
+    ] = 32
     quantization: Annotated[
-        Literal["none", "nf4"], _meta("Quantisation", "nf4: 4-bit base weights with double quantisation (QLoRA)")
+        Literal["none", "nf4"],
+        _meta("Quantisation", "nf4: 4-bit base weights with double quantisation (QLoRA)"),
     ] = "none"
     precision: Annotated[
-        Literal["auto", "bf16", "fp16", "fp32"], _meta("Precision", "auto: bf16 where the device has it, fp16 on older CUDA, else fp32")
+        Literal["auto", "bf16", "fp16", "fp32"],
+        _meta("Precision", "auto: bf16 where the device has it, fp16 on older CUDA, else fp32"),
     ] = "auto"
     optimizer: Annotated[
-        Literal["adamw_torch", "adamw_8bit", "paged_adamw_8bit"], _meta("Optimizer", "8-bit and paged need CUDA and bitsandbytes")
+        Literal["adamw_torch", "adamw_8bit", "paged_adamw_8bit"],
+        _meta("Optimizer", "8-bit and paged need CUDA and bitsandbytes"),
     ] = "adamw_torch"
-    gradient_checkpointing: Annotated[bool, _meta("Checkpointing", "Recompute activations: less memory, about a third slower")] = False
-    heldout_share: Annotated[float, _meta("Held-out share", "Share of rows kept for evaluation, at least 16 rows", ge=0, le=0.5)] = 0.1
-    eval_every: Annotated[Annotated[int, Meta(ge=1, le=1_000_000)] | None, _meta("Evaluate every", "Steps between evaluations; empty: only after training", unit="steps")] = None
-    save_every: Annotated[Annotated[int, Meta(ge=1, le=1_000_000)] | None, _meta("Save every", "Steps between checkpoints; empty: only the final adapter", unit="steps")] = None
-    log_every: Annotated[int, _meta("Log every", "Steps between points of the curves", ge=1, le=10_000, unit="steps")] = 1
+    gradient_checkpointing: Annotated[
+        bool, _meta("Checkpointing", "Recompute activations: less memory, about a third slower")
+    ] = False
+    heldout_share: Annotated[
+        float, _meta("Held-out share", "Share of rows kept for evaluation, at least 16 rows", ge=0, le=0.5)
+    ] = 0.1
+    eval_every: Annotated[
+        Annotated[int, Meta(ge=1, le=1_000_000)] | None,
+        _meta("Evaluate every", "Steps between evaluations; empty: only after training", unit="steps"),
+    ] = None
+    save_every: Annotated[
+        Annotated[int, Meta(ge=1, le=1_000_000)] | None,
+        _meta("Save every", "Steps between checkpoints; empty: only the final adapter", unit="steps"),
+    ] = None
+    log_every: Annotated[
+        int, _meta("Log every", "Steps between points of the curves", ge=1, le=10_000, unit="steps")
+    ] = 1
     seed: Annotated[int, _meta("Seed", "Of the split, the order and the adapter", ge=0, le=2**31 - 1)] = 42
 
 
@@ -99,7 +181,12 @@ class Field(msgspec.Struct, frozen=True):
 def _bounds(meta: Meta) -> str:
     parts = [
         f"{word} {compact(float(value))}"
-        for word, value in (("above", meta.gt), ("at least", meta.ge), ("below", meta.lt), ("at most", meta.le))
+        for word, value in (
+            ("above", meta.gt),
+            ("at least", meta.ge),
+            ("below", meta.lt),
+            ("at most", meta.le),
+        )
         if value is not None
     ]
     return ", ".join(parts)
@@ -122,7 +209,18 @@ def _field(name: str, annotation: Any) -> Field:  # noqa: ANN401
     else:
         kind = "int" if inner is int else "float"
     extra = meta.extra
-    return Field(name, meta.title, meta.description, extra["unit"], extra["common"], kind, optional, choices, _bounds(limits), annotation)
+    return Field(
+        name,
+        meta.title,
+        meta.description,
+        extra["unit"],
+        extra["common"],
+        kind,
+        optional,
+        choices,
+        _bounds(limits),
+        annotation,
+    )
 
 
 FIELDS: tuple[Field, ...] = tuple(
@@ -137,7 +235,9 @@ def field_named(name: str) -> Field:
         return _BY_NAME[name]
     near = difflib.get_close_matches(name, _BY_NAME, n=1, cutoff=0.4)
     hint = f"Did you mean {near[0]}?" if near else f"Known keys: {', '.join(_BY_NAME)}"
-    raise UserError(f"Unknown recipe key {name!r}", mend=hint.rstrip("?") + ("?" if near else ""), where="[recipe]")
+    raise UserError(
+        f"Unknown recipe key {name!r}", mend=hint.rstrip("?") + ("?" if near else ""), where="[recipe]"
+    )
 
 
 def check_value(name: str, value: object) -> Value:
@@ -146,7 +246,10 @@ def check_value(name: str, value: object) -> Value:
     try:
         return typing.cast("Value", msgspec.convert(value, field.annotation))
     except msgspec.ValidationError:
-        expected = " or ".join(field.choices) or {"bool": "true or false", "int": "a whole number", "float": "a number"}[field.kind]
+        expected = (
+            " or ".join(field.choices)
+            or {"bool": "true or false", "int": "a whole number", "float": "a number"}[field.kind]
+        )
         limits = f", {field.bounds}" if field.bounds else ""
         raise UserError(
             f"{field.label} cannot be {value!r}", mend=f"Give {expected}{limits}", where=f"[recipe] {name}"

@@ -16,7 +16,7 @@ ENDINGS = {"finished", "stopped", "paused", "failed", "died", "unknown"}
 
 def say(text: str = "") -> None:
     """One line to standard output, at once."""
-    print(text, flush=True)  # noqa: T201
+    print(text, flush=True)
 
 
 def follow(run: RunFolder) -> RunState:
@@ -30,7 +30,11 @@ def follow(run: RunFolder) -> RunState:
                 state = fold(state, [event])
                 if (line := event_line(event, state)) is not None:
                     say(line)
-            if not events and (run.status(state) in ENDINGS) and (state.ended is not None or alive is not True):
+            if (
+                not events
+                and (run.status(state) in ENDINGS)
+                and (state.ended is not None or alive is not True)
+            ):
                 return state
             time.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
@@ -56,11 +60,11 @@ def report(run: RunFolder, state: RunState) -> int:
     say()
     if word == "died":
         for line in run.log_tail(5):
-            print(f"  {line}", file=sys.stderr)  # noqa: T201
-        print(f"{run.id}: the worker is gone without a last word; its log is {run.log}", file=sys.stderr)  # noqa: T201
+            print(f"  {line}", file=sys.stderr)
+        print(f"{run.id}: the worker is gone without a last word; its log is {run.log}", file=sys.stderr)
         return 1
     if state.ended is not None and word == "failed":
-        print(state.ended.message, file=sys.stderr)  # noqa: T201
+        print(state.ended.message, file=sys.stderr)
         return 2 if state.ended.bad_input else 1
     if state.adapter is not None:
         say(f"run {run.id} {word}; adapter in {state.adapter.path}")

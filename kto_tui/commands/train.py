@@ -50,7 +50,9 @@ def fetch_starter_model() -> None:
     )
     if done.returncode != 0:
         last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no reason given")
-        raise UserError(last.rstrip("."), mend="Run make demo again once that is mended", where="starter model")
+        raise UserError(
+            last.rstrip("."), mend="Run make demo again once that is mended", where="starter model"
+        )
 
 
 def _run(config: RunConfig, *, detach: bool, as_json: bool) -> int:

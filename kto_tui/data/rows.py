@@ -86,7 +86,9 @@ def _row(record: object, place: str, line: int) -> Row:
             raise UserError(f"The row has no {name}", mend=_ROW_HINT, where=place)
     label = fields.get("label")
     if label is None:
-        raise UserError("The row has no label", mend='Add "label": true (thumbs up) or false (thumbs down)', where=place)
+        raise UserError(
+            "The row has no label", mend='Add "label": true (thumbs up) or false (thumbs down)', where=place
+        )
     if not isinstance(label, bool):
         raise UserError(
             f"The label is {msgspec.json.encode(label).decode()}, neither true nor false",
@@ -135,7 +137,9 @@ def read_rows(path: Path) -> Dataset:
     if path.is_dir():
         raise UserError("This is a folder, not a data file", mend="Name a .jsonl file", where=str(path))
     if not path.exists():
-        raise UserError("There is no such data file", mend="Check the path; it is read from this machine", where=str(path))
+        raise UserError(
+            "There is no such data file", mend="Check the path; it is read from this machine", where=str(path)
+        )
     digest = hashlib.sha256()
     rows: list[Row] = []
     for number, line in _lines(path):
@@ -148,7 +152,9 @@ def read_rows(path: Path) -> Dataset:
         rows.append(_row(record, place, number))
         if isinstance(rows[0].prompt, str) != isinstance(rows[-1].prompt, str):
             raise UserError(
-                "The file mixes text rows and chat rows", mend="Write all rows in the same form as the first", where=place
+                "The file mixes text rows and chat rows",
+                mend="Write all rows in the same form as the first",
+                where=place,
             )
     if not rows:
         raise UserError("The data file has no rows", mend=_ROW_HINT, where=str(path))

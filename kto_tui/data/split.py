@@ -60,7 +60,9 @@ def split_rows(rows: tuple[Row, ...], *, share: float, seed: int) -> Split:
                 left[rows[index].label] -= 1
         notes.append("Some held-out prompts also occur in training, because too few different prompts exist")
     if share > 0 and len(chosen) < MIN_HELDOUT_ROWS:
-        notes.append(f"Only {len(chosen)} rows could be held out; {MIN_HELDOUT_ROWS} or more make evaluation meaningful")
+        notes.append(
+            f"Only {len(chosen)} rows could be held out; {MIN_HELDOUT_ROWS} or more make evaluation meaningful"
+        )
     train = tuple(row for i, row in enumerate(rows) if i not in chosen)
     heldout = tuple(row for i, row in enumerate(rows) if i in chosen)
     return Split(train, heldout, tuple(notes))

@@ -39,7 +39,14 @@ class Estimate(msgspec.Struct, frozen=True):
 
 def adapter_parameters(model: ModelSpec, recipe: Recipe) -> int | None:
     """LoRA parameters: rank times (inputs + outputs) of every adapted linear layer; None when shapes are unknown."""
-    shape = (model.hidden_size, model.intermediate_size, model.heads, model.kv_heads, model.head_dim, model.layers)
+    shape = (
+        model.hidden_size,
+        model.intermediate_size,
+        model.heads,
+        model.kv_heads,
+        model.head_dim,
+        model.layers,
+    )
     if any(part is None for part in shape):
         return None
     hidden, inner, heads, kv_heads, head_dim, layers = (int(part) for part in shape if part is not None)

@@ -36,7 +36,11 @@ def balance_weights(desirable_rows: int, undesirable_rows: int) -> Weights:
 
 
 def fill_weights(
-    desirable_weight: float | None, undesirable_weight: float | None, *, desirable_rows: int, undesirable_rows: int
+    desirable_weight: float | None,
+    undesirable_weight: float | None,
+    *,
+    desirable_rows: int,
+    undesirable_rows: int,
 ) -> Weights:
     """The weights a run uses: set by hand where given, the rest from the label balance.
 
@@ -49,6 +53,10 @@ def fill_weights(
         return Weights(desirable_weight, undesirable_weight, "set by you")
     ratio = desirable_rows / undesirable_rows
     if desirable_weight is not None:
-        return Weights(desirable_weight, round(desirable_weight * ratio, 4), "one set by you, the other from Eq. 8")
+        return Weights(
+            desirable_weight, round(desirable_weight * ratio, 4), "one set by you, the other from Eq. 8"
+        )
     assert undesirable_weight is not None  # noqa: S101 - narrows the type; the cases above cover the rest
-    return Weights(round(undesirable_weight / ratio, 4), undesirable_weight, "one set by you, the other from Eq. 8")
+    return Weights(
+        round(undesirable_weight / ratio, 4), undesirable_weight, "one set by you, the other from Eq. 8"
+    )

@@ -65,10 +65,14 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise UserError("There is no such run file", mend="Check the path", where=str(path)) from None
     except OSError as error:
         raise UserError(
-            f"The run file cannot be read ({error.strerror or error})", mend="Name a readable TOML file", where=str(path)
+            f"The run file cannot be read ({error.strerror or error})",
+            mend="Name a readable TOML file",
+            where=str(path),
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"The run file is not TOML ({error})", mend="Mend that line", where=str(path)) from None
+        raise UserError(
+            f"The run file is not TOML ({error})", mend="Mend that line", where=str(path)
+        ) from None
 
 
 def read_request(path: Path) -> RunRequest:
@@ -80,7 +84,9 @@ def read_request(path: Path) -> RunRequest:
     table = _read_toml(path)
     recipe = table.pop("recipe", {})
     if not isinstance(recipe, dict):
-        raise UserError("recipe is not a table", mend="Write it as [recipe] with one key per line", where=str(path))
+        raise UserError(
+            "recipe is not a table", mend="Write it as [recipe] with one key per line", where=str(path)
+        )
     known = {"model", "data", "heldout", "trial", "backend", "because", "data_fingerprint", "version"}
     for key in table:
         if key not in known:
@@ -88,26 +94,38 @@ def read_request(path: Path) -> RunRequest:
                 field_named(key)
             except UserError:
                 raise UserError(
-                    f"Unknown key {key!r}", mend=f"Use one of {', '.join(sorted(known | {'recipe'}))}", where=str(path)
+                    f"Unknown key {key!r}",
+                    mend=f"Use one of {', '.join(sorted(known | {'recipe'}))}",
+                    where=str(path),
                 ) from None
-            raise UserError(f"The key {key!r} belongs into the recipe", mend="Move it below [recipe]", where=str(path))
+            raise UserError(
+                f"The key {key!r} belongs into the recipe", mend="Move it below [recipe]", where=str(path)
+            )
     for key in ("model", "data"):
         if key not in table:
-            raise UserError(f"The run file names no {key}", mend=f'Add a line like {key} = "..."', where=str(path))
+            raise UserError(
+                f"The run file names no {key}", mend=f'Add a line like {key} = "..."', where=str(path)
+            )
     version = table.pop("version", VERSION)
     if version != VERSION:
-        raise UserError(f"This run file has version {version}", mend=f"Write version = {VERSION}", where=str(path))
+        raise UserError(
+            f"This run file has version {version}", mend=f"Write version = {VERSION}", where=str(path)
+        )
     table.pop("data_fingerprint", None)
     try:
         overrides = {name: check_value(name, value) for name, value in recipe.items()}
         request = msgspec.convert({**table, "overrides": overrides}, RunRequest)
     except msgspec.ValidationError as error:
-        raise UserError(f"A value has the wrong type ({error})", mend="Mend that key", where=str(path)) from None
+        raise UserError(
+            f"A value has the wrong type ({error})", mend="Mend that key", where=str(path)
+        ) from None
     except UserError as error:
         raise UserError(error.what, mend=error.mend, where=f"{path} {error.where}") from None
     if request.backend not in BACKENDS:
         raise UserError(
-            f"Unknown backend {request.backend!r}", mend=f"Use {' or '.join(BACKENDS)}", where=f"{path} backend"
+            f"Unknown backend {request.backend!r}",
+            mend=f"Use {' or '.join(BACKENDS)}",
+            where=f"{path} backend",
         )
     folder = path.resolve().parent
     return msgspec.structs.replace(
@@ -123,7 +141,9 @@ def to_toml(config: RunConfig) -> str:
     import tomli_w
 
     table = msgspec.to_builtins(config)
-    plain = {key: value for key, value in table.items() if value is not None and key not in {"recipe", "because"}}
+    plain = {
+        key: value for key, value in table.items() if value is not None and key not in {"recipe", "because"}
+    }
     plain["recipe"] = {key: value for key, value in table["recipe"].items() if value is not None}
     if config.because:
         plain["because"] = config.because

@@ -20,7 +20,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", omit_de
     t: float = 0.0
 
 
-class WorkerStarted(Event, tag="worker_started"):
+class WorkerStarted(Event, frozen=True, kw_only=True, tag="worker_started"):
     """The supervisor runs. ``versions``: installed package versions by name."""
 
     host: str
@@ -28,13 +28,13 @@ class WorkerStarted(Event, tag="worker_started"):
     versions: dict[str, str] = {}
 
 
-class PhaseEntered(Event, tag="phase_entered"):
+class PhaseEntered(Event, frozen=True, kw_only=True, tag="phase_entered"):
     """What the worker is busy with outside the training steps, in words."""
 
     phase: str
 
 
-class DataPrepared(Event, tag="data_prepared"):
+class DataPrepared(Event, frozen=True, kw_only=True, tag="data_prepared"):
     """Rows after splitting and dropping, and the label weights that follow."""
 
     train_rows: int
@@ -48,7 +48,7 @@ class DataPrepared(Event, tag="data_prepared"):
     weights_because: str
 
 
-class TrainingStarted(Event, tag="training_started"):
+class TrainingStarted(Event, frozen=True, kw_only=True, tag="training_started"):
     """The model is on its device and the first step begins."""
 
     total_steps: int
@@ -58,7 +58,7 @@ class TrainingStarted(Event, tag="training_started"):
     total_parameters: int
 
 
-class StepCompleted(Event, tag="step_completed"):
+class StepCompleted(Event, frozen=True, kw_only=True, tag="step_completed"):
     """One logged optimizer step. Rewards are beta times the log-ratio, means over the rows since the last point."""
 
     step: int
@@ -76,7 +76,7 @@ class StepCompleted(Event, tag="step_completed"):
     tokens_per_second: float | None = None
 
 
-class Evaluated(Event, tag="evaluated"):
+class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
     """Held-out rewards. ``accuracy``: share of rows whose reward has the sign of its label."""
 
     step: int
@@ -97,7 +97,7 @@ class Answer(msgspec.Struct, frozen=True):
     finished: bool
 
 
-class Sampled(Event, tag="sampled"):
+class Sampled(Event, frozen=True, kw_only=True, tag="sampled"):
     """Greedy answers to fixed prompts at ``step`` (0: the base model), with plain measures of them."""
 
     step: int
@@ -108,7 +108,7 @@ class Sampled(Event, tag="sampled"):
     behaviour: str | None = None
 
 
-class GaugesRead(Event, tag="gauges_read"):
+class GaugesRead(Event, frozen=True, kw_only=True, tag="gauges_read"):
     """What the supervisor measured; also the heartbeat. Bytes, percent of one core, degrees Celsius, watts."""
 
     process_bytes: int | None = None
@@ -122,7 +122,7 @@ class GaugesRead(Event, tag="gauges_read"):
     gpu_watts: float | None = None
 
 
-class CheckpointSaved(Event, tag="checkpoint_saved"):
+class CheckpointSaved(Event, frozen=True, kw_only=True, tag="checkpoint_saved"):
     """A checkpoint of ``size_bytes`` is complete on disk."""
 
     step: int
@@ -130,20 +130,20 @@ class CheckpointSaved(Event, tag="checkpoint_saved"):
     size_bytes: int
 
 
-class AdapterSaved(Event, tag="adapter_saved"):
+class AdapterSaved(Event, frozen=True, kw_only=True, tag="adapter_saved"):
     """The final adapter is complete on disk."""
 
     path: str
     size_bytes: int
 
 
-class Noted(Event, tag="noted"):
+class Noted(Event, frozen=True, kw_only=True, tag="noted"):
     """Something a person should know that does not end the run."""
 
     text: str
 
 
-class Ended(Event, tag="ended"):
+class Ended(Event, frozen=True, kw_only=True, tag="ended"):
     """The last word of a run. ``reason``: finished, stopped or failed; ``bad_input``: mended by the user's files."""
 
     reason: str
@@ -205,7 +205,9 @@ class EventWriter:
         """Stamp ``event`` with the time and append it."""
         if self.lost and not isinstance(event, Noted):
             lost, self.lost = self.lost, 0
-            if not self._append(Noted(text=f"{lost} events could not be written (disk full?); curves have a gap")):
+            if not self._append(
+                Noted(text=f"{lost} events could not be written (disk full?); curves have a gap")
+            ):
                 self.lost = lost
         if not self._append(event):
             self.lost += 1

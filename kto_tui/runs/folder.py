@@ -132,7 +132,10 @@ def list_runs() -> list[RunFolder]:
         found = [path for path in runs_home().iterdir() if (path / "run.toml").exists()]
     except OSError:
         return []
-    return [RunFolder(path) for path in sorted(found, key=lambda path: (path / "run.toml").stat().st_mtime_ns, reverse=True)]
+    return [
+        RunFolder(path)
+        for path in sorted(found, key=lambda path: (path / "run.toml").stat().st_mtime_ns, reverse=True)
+    ]
 
 
 class RunSummary(msgspec.Struct, frozen=True):

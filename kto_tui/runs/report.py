@@ -81,7 +81,9 @@ def summary_lines(state: RunState) -> list[str]:
             f"({last.rows} rows; desirable {units.percent(last.accuracy_desirable)}, "
             f"undesirable {units.percent(last.accuracy_undesirable)})"
         )
-        lines.append(f"Reward margin             before —   after {units.metric(last.margin, 2, signed=True)}")
+        lines.append(
+            f"Reward margin             before —   after {units.metric(last.margin, 2, signed=True)}"
+        )
     before, after = _ends(state)
     if before is not None and after is not None:
         if after.behaviour is not None:

@@ -1,12 +1,13 @@
 """The application: one screen at a time, one draft handed along."""
 
 import sys
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from textual.app import App
 from textual.binding import BindingType
 from textual.events import Resize
 from textual.filter import LineFilter
+from textual.screen import Screen
 
 from kto_tui.runs.folder import RunFolder, find_run
 from kto_tui.tui.ascii import ascii_only, with_ascii
@@ -28,7 +29,9 @@ class KtoApp(App[int]):
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [("question_mark", "help", "Help")]
 
-    def __init__(self, *, at_review: bool = False, run: RunFolder | None = None, plain: bool | None = None) -> None:
+    def __init__(
+        self, *, at_review: bool = False, run: RunFolder | None = None, plain: bool | None = None
+    ) -> None:
         self.plain = ascii_only() if plain is None else plain
         super().__init__()
         self._at_review = at_review
@@ -68,7 +71,7 @@ class KtoApp(App[int]):
         from kto_tui.tui.screens.dialogs import HelpDialog
 
         if not isinstance(self.screen, HelpDialog):
-            self.push_screen(HelpDialog(self.screen))
+            self.push_screen(HelpDialog(cast("Screen[None]", self.screen)))
 
     def _handle_exception(self, error: Exception) -> None:
         """Leave the terminal clean: a sentence and a file instead of a traceback over the screen."""
@@ -84,7 +87,7 @@ class KtoApp(App[int]):
 def _run(app: KtoApp) -> int:
     code = app.run()
     if app.farewell:
-        print(app.farewell, file=sys.stderr if code else sys.stdout)  # noqa: T201
+        print(app.farewell, file=sys.stderr if code else sys.stdout)
     return code or 0
 
 

@@ -33,7 +33,9 @@ class AsciiFilter(LineFilter):
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002 - Textual's signature
         """The same line in 7-bit characters."""
         return [
-            segment if segment.text.isascii() else Segment(plain(segment.text), segment.style, segment.control)
+            segment
+            if segment.text.isascii()
+            else Segment(plain(segment.text), segment.style, segment.control)
             for segment in segments
         ]
 

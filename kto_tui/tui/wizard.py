@@ -47,7 +47,9 @@ def rail(current: str, right: str, width: int) -> Text:
     text = Text(" kto-tui  ", style="bold", no_wrap=True, overflow="ellipsis")
     for number, name in enumerate(STEPS, start=1):
         here = name == current
-        text.append(f"[{number} {name}]" if here else f" {number} {name} ", style="bold reverse" if here else "dim")
+        text.append(
+            f"[{number} {name}]" if here else f" {number} {name} ", style="bold reverse" if here else "dim"
+        )
     space = width - len(text) - 1
     shown = right if len(right) <= space else right[: max(0, space - 1)] + "…"
     text.append(shown.rjust(space))

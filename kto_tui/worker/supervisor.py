@@ -51,11 +51,19 @@ def _has_ended(run: RunFolder) -> bool:
 def _obituary(code: int, oom_kills_before: int | None, log: Path) -> Ended:
     """The record for a training process that left none itself."""
     if code >= 0:
-        return Ended(reason="failed", message=f"The training process ended with exit code {code}. The log {log} has more.")
+        return Ended(
+            reason="failed",
+            message=f"The training process ended with exit code {code}. The log {log} has more.",
+        )
     name = signal.Signals(-code).name
     message = f"The training process was killed by {name}"
     after = _oom_kills()
-    if code == -signal.SIGKILL and after is not None and oom_kills_before is not None and after > oom_kills_before:
+    if (
+        code == -signal.SIGKILL
+        and after is not None
+        and oom_kills_before is not None
+        and after > oom_kills_before
+    ):
         message += ", and the kernel's out-of-memory counter went up: lower micro_batch or max_length"
     return Ended(reason="failed", message=f"{message}. The log {log} has its last lines.")
 
@@ -104,7 +112,7 @@ def main(argv: list[str]) -> int:
         with FileLock(str(run.lock), timeout=0):
             return supervise(run)
     except Timeout:
-        print(f"{run.path}: another worker already writes this run", file=sys.stderr)  # noqa: T201
+        print(f"{run.path}: another worker already writes this run", file=sys.stderr)
         return 1
 
 

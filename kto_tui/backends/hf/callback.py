@@ -38,7 +38,11 @@ class EventCallback(TrainerCallback):  # type: ignore[misc]
         self.ended_by: Action | None = None
 
     def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any  # noqa: ANN401
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **_: Any,  # noqa: ANN401
     ) -> None:
         """The number of steps is known now; speed counts from here."""
         self._job.emit(
@@ -53,7 +57,11 @@ class EventCallback(TrainerCallback):  # type: ignore[misc]
         self._since = time.monotonic()
 
     def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any  # noqa: ANN401
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **_: Any,  # noqa: ANN401
     ) -> None:
         """Look for a request once per optimizer step; evaluate at the recipe's interval."""
         action = self._job.requested()
@@ -109,7 +117,9 @@ class EventCallback(TrainerCallback):  # type: ignore[misc]
             )
         )
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ANN401
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         """A checkpoint is on disk."""
         path = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         if path.is_dir():

@@ -54,7 +54,9 @@ def choose_device(recipe: Recipe) -> Device:
         )
     if recipe.quantization == "nf4" and kind == "mps":
         raise UserError(
-            "bitsandbytes has no NF4 on Apple GPUs", mend="Set quantization to none", where="[recipe] quantization"
+            "bitsandbytes has no NF4 on Apple GPUs",
+            mend="Set quantization to none",
+            where="[recipe] quantization",
         )
     # Measured in benchmarks/README.md: sdpa's CPU backward in bf16 is slower than plain matrix products.
     return Device(kind, DTYPES[precision], precision, "eager" if kind == "cpu" else "sdpa")

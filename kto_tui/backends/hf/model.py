@@ -42,13 +42,22 @@ def _from_hub(name: str) -> Path:
         ) from None
     except errors.RepositoryNotFoundError:
         raise UserError(
-            "The hub knows no model of this name", mend="Check the spelling, or log in if it is private", where=name
+            "The hub knows no model of this name",
+            mend="Check the spelling, or log in if it is private",
+            where=name,
         ) from None
     except errors.HFValidationError:
         raise UserError(
-            "This is neither a folder nor a hub id", mend="Give an existing folder or a name like org/model", where=name
+            "This is neither a folder nor a hub id",
+            mend="Give an existing folder or a name like org/model",
+            where=name,
         ) from None
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, errors.HfHubHTTPError, OSError) as error:
+    except (
+        errors.LocalEntryNotFoundError,
+        errors.OfflineModeIsEnabled,
+        errors.HfHubHTTPError,
+        OSError,
+    ) as error:
         raise UserError(
             f"The model is not on this machine and could not be downloaded ({type(error).__name__})",
             mend="Check the network and the disk, or name a local model folder",
@@ -82,7 +91,9 @@ def load_model(folder: Path, job: Job, device: Device) -> Any:  # noqa: ANN401 -
         UserError: no configuration, an unknown architecture or unreadable weights.
     """
     if not (folder / "config.json").is_file():
-        raise UserError("The model folder has no config.json", mend="Name a Transformers checkpoint", where=str(folder))
+        raise UserError(
+            "The model folder has no config.json", mend="Name a Transformers checkpoint", where=str(folder)
+        )
     options: dict[str, Any] = {"dtype": device.dtype, "attn_implementation": device.attention}
     if job.config.recipe.quantization == "nf4":
         options["quantization_config"] = BitsAndBytesConfig(

@@ -40,7 +40,8 @@ def is_whole(folder: Path) -> bool:
     """Whether every file of a stored checkpoint is there and has the SHA-256 it was written with."""
     source = source_of(folder)
     return source is not None and all(
-        (folder / name).is_file() and _sha256(folder / name) == digest for name, digest in source.files.items()
+        (folder / name).is_file() and _sha256(folder / name) == digest
+        for name, digest in source.files.items()
     )
 
 
@@ -82,7 +83,9 @@ def _hub_answers() -> bool:
         return False
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
     try:
-        with urllib.request.urlopen(f"{endpoint}/api/models/{MODEL_ID}", timeout=HUB_TIMEOUT_SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(
+            f"{endpoint}/api/models/{MODEL_ID}", timeout=HUB_TIMEOUT_SECONDS
+        ) as answer:
             return bool(answer.status == 200)
     except (OSError, ValueError):
         return False
@@ -99,7 +102,10 @@ def _from_hub(folder: Path, say: Say) -> dict[str, Any] | None:
     try:
         commit = HfApi().model_info(MODEL_ID, timeout=HUB_TIMEOUT_SECONDS).sha
         snapshot_download(
-            MODEL_ID, revision=commit, local_dir=folder, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja"]
+            MODEL_ID,
+            revision=commit,
+            local_dir=folder,
+            allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja"],
         )
         return {"from": f"the Hugging Face hub ({MODEL_ID} at {commit})", **_load(folder)}
     except Exception as error:  # noqa: BLE001 - whatever breaks a download, the second source is there for it
@@ -174,6 +180,6 @@ def _store(folder: Path, origin: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     try:
-        ensure_starter_model(lambda text: print(text, flush=True))  # noqa: T201
+        ensure_starter_model(lambda text: print(text, flush=True))
     except UserError as error:
         sys.exit(str(error))

@@ -90,7 +90,9 @@ def build_trainer(
         if "target modules" not in str(error).lower():
             raise
         raise UserError(
-            f"The model has no layers called {', '.join(targets)}", mend="Set lora_targets to full", where=job.config.model
+            f"The model has no layers called {', '.join(targets)}",
+            mend="Set lora_targets to full",
+            where=job.config.model,
         ) from error
     trainer.remove_callback(PrinterCallback)
     if recipe.quantization == "nf4" and device.precision == "fp16":

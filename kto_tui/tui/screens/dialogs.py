@@ -51,7 +51,7 @@ class ConfirmDialog(ModalScreen[bool]):
             yield Static(Content(self._question))
             yield Static(Content.assemble("\n", ("y", "bold"), f" {self._yes}   ", ("esc", "bold"), " No"))
 
-    def action_answer(self, answer: bool) -> None:  # noqa: FBT001 - Textual passes it by position
+    def action_answer(self, answer: bool) -> None:
         """Close with the answer."""
         self.dismiss(answer)
 

@@ -1,0 +1,115 @@
+"""Step 5: everything once more, exactly as it will be saved."""
+
+from typing import ClassVar
+
+import msgspec
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from kto_tui import units
+from kto_tui.draft import Draft, plan, to_config
+from kto_tui.environment import require_training
+from kto_tui.errors import UserError
+from kto_tui.planner import Plan
+from kto_tui.runs.config import RunConfig, to_toml
+from kto_tui.runs.folder import RunFolder
+from kto_tui.runs.launch import start
+from kto_tui.tui.wizard import WizardScreen
+
+
+def run_sentence(config: RunConfig, proposal: Plan, rows: int) -> str:
+    """What Enter will do, in words."""
+    recipe = config.recipe
+    used = min(rows, 200) if config.trial else rows
+    steps = recipe.steps or max(1, round(-(-used // recipe.effective_batch) * recipe.epochs))
+    return (
+        f"Train {config.model} with {recipe.method.upper()} on {units.count(used)} rows: about {units.count(steps)} steps "
+        f"of {recipe.effective_batch} rows. {proposal.verdict}: {proposal.verdict_because}."
+    )
+
+
+class ReviewScreen(WizardScreen):
+    """The run file as it will be saved; Enter trains."""
+
+    STEP = "Review"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "train", "Train", tooltip="Start training; it goes on when you leave"),
+        Binding("t", "trial", "Trial run on/off", tooltip="Train on the first 200 mixed rows only"),
+        Binding("escape", "back", "Back", tooltip="Back to the recipe"),
+        Binding("q", "quit", "Quit"),
+    ]
+
+    def __init__(self, draft: Draft) -> None:
+        super().__init__(draft)
+        self._draft = draft
+        self._starting = False
+
+    @property
+    def heading(self) -> str:
+        """Whether Enter starts a trial."""
+        return "trial run: 200 rows" if self._draft.trial else "enter trains"
+
+    def compose_body(self) -> ComposeResult:
+        """A sentence and the file."""
+        yield Static(id="sentence", classes="detail")
+        with VerticalScroll(classes="fill"):
+            yield Static(id="toml")
+
+    def on_mount(self) -> None:
+        """Write the file."""
+        self._show()
+        self.query_one(VerticalScroll).focus()
+
+    def _show(self) -> None:
+        config = to_config(self._draft)
+        self.redraw_rail()
+        sentence = run_sentence(config, plan(self._draft), self._draft.rows or 0)
+        self.query_one("#sentence", Static).update(Content(sentence))
+        self.query_one("#toml", Static).update(Content(to_toml(config)))
+
+    def action_trial(self) -> None:
+        """Trial run on or off."""
+        self._draft = msgspec.structs.replace(self._draft, trial=not self._draft.trial)
+        self._show()
+
+    def action_train(self) -> None:
+        """Start, once."""
+        if not self._starting:
+            self._starting = True
+            self.query_one("#sentence", Static).update(Content("Starting the worker ..."))
+            self.launch()
+
+    @work(thread=True)
+    def launch(self) -> None:
+        """The worker says who it is within a second or so."""
+        try:
+            require_training()
+            result: RunFolder | UserError = start(to_config(self._draft))
+        except UserError as error:
+            result = error
+        self.app.call_from_thread(self.go_live, result)
+
+    def go_live(self, result: RunFolder | UserError) -> None:
+        """Open the live screen, or say why nothing started."""
+        if isinstance(result, UserError):
+            self._starting = False
+            self._show()
+            self.complain(str(result))
+            return
+        from kto_tui.tui.screens.live import LiveScreen
+
+        self.app.switch_screen(LiveScreen(result))
+
+    def action_back(self) -> None:
+        """Back to the recipe."""
+        from kto_tui.tui.screens.recipe import RecipeScreen
+
+        self.app.switch_screen(RecipeScreen(self._draft))
+
+    def action_quit(self) -> None:
+        """Leave without training."""
+        self.app.exit(0)

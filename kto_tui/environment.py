@@ -40,9 +40,7 @@ def missing_training_packages() -> list[str]:
 def require_training() -> None:
     """Raise a UserError when training packages are missing."""
     if missing := missing_training_packages():
-        raise UserError(
-            f"Training needs {', '.join(missing)}", mend=f"Install with: {INSTALL}", where="this Python"
-        )
+        raise UserError(f"Training needs {', '.join(missing)}", mend=f"Install with: {INSTALL}", where="this Python")
 
 
 def backends(device: str) -> list[tuple[str, str]]:
@@ -58,7 +56,10 @@ def backends(device: str) -> list[tuple[str, str]]:
 
 
 def kills_user_processes() -> bool | None:
-    """Whether systemd-logind ends detached processes at logout (logind.conf(5), KillUserProcesses); None: no systemd."""
+    """Whether systemd-logind ends detached processes at logout; None without systemd.
+
+    Source: logind.conf(5), KillUserProcesses, and the order in which systemd reads its drop-in files.
+    """
     if not Path("/run/systemd/system").is_dir():
         return None
     answer = False
@@ -84,9 +85,6 @@ def examine() -> list[Finding]:
     for name in TRAINING_PACKAGES:
         version = installed(name)
         found.append(Finding(name, version or "missing", None if version else INSTALL))
-    for name, command in (("unsloth", "python -m pip install 'kto-tui[unsloth]' (NVIDIA only)"),):
-        version = installed(name)
-        found.append(Finding(name, version or "not installed (optional)", None if version else command))
     kills = kills_user_processes()
     if kills:
         found.append(

@@ -15,7 +15,35 @@ from kto_tui.recipe import Recipe, check_recipe, check_value, with_overrides
 from kto_tui.units import count, parameters, size
 
 # Peak LoRA learning rate by model size (docs/recipes.md): LoRA wants about ten times full fine-tuning's rate.
-LEARNING_RATES = ((3e8, 3e-4), (1e9, 1e-4), (3e9, 5e-5), (9e9, 2e-5), (float("inf"), 1e-5))
+LEARNING_RATES = ((3e8, 3e-4), (1e9, 1e-4), (4e9, 5e-5), (9e9, 2e-5), (float("inf"), 1e-5))
+
+
+# From here on a run is long enough to be evaluated and saved on its way.
+LONG_RUN_STEPS = 150
+# Why a value that nothing above decides is what it is.
+DEFAULT_BECAUSE = {
+    "method": "thumbs up and down",
+    "loss_type": "the KTO paper's loss",
+    "beta": "the usual value",
+    "desirable_weight": "label balance, Eq. 8",
+    "undesirable_weight": "label balance, Eq. 8",
+    "epochs": "more tend to overfit",
+    "steps": "as many as the epochs give",
+    "lora_targets": "all linear layers learn best",
+    "schedule": "usual with a warm-up",
+    "warmup": "a gentle start",
+    "max_grad_norm": "the usual value",
+    "lora_rank": "enough for preferences",
+    "lora_alpha": "twice the rank",
+    "quantization": "16-bit weights fit",
+    "optimizer": "LoRA's state is small",
+    "gradient_checkpointing": "activations fit without",
+    "heldout_share": "enough to judge by",
+    "eval_every": "once, after training",
+    "save_every": "short run: adapter only",
+    "log_every": "every step is a point",
+    "seed": "any number will do",
+}
 
 
 class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,6 +54,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     summary: str
     learning_rate_factor: float = 1.0
     recipe: dict[str, Any] = msgspec.field(default_factory=dict)
+    because: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -52,9 +81,7 @@ def _read_preset(path: Path) -> Preset:
         for name, value in preset.recipe.items():
             check_value(name, value)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise UserError(
-            f"The recipe preset is broken ({error})", mend="Mend that file", where=str(path)
-        ) from None
+        raise UserError(f"The recipe preset is broken ({error})", mend="Mend that file", where=str(path)) from None
     return msgspec.structs.replace(preset, name=path.stem)
 
 
@@ -62,7 +89,7 @@ def _learning_rate(model: ModelSpec, factor: float) -> tuple[float, str]:
     if model.parameters is None:
         return 5e-5 * factor, "the model's size is unknown: a middle value for LoRA"
     rate = next(rate for limit, rate in LEARNING_RATES if model.parameters <= limit)
-    return float(f"{rate * factor:.2g}"), f"LoRA on {parameters(model.parameters)} parameters"
+    return float(f"{rate * factor:.2g}"), f"LoRA on {parameters(model.parameters)}"
 
 
 def _effective_batch(rows: int | None) -> tuple[int, str]:
@@ -70,15 +97,15 @@ def _effective_batch(rows: int | None) -> tuple[int, str]:
         return 16, "the number of rows is not known yet"
     for limit, batch in ((1_000, 8), (4_000, 16)):
         if rows < limit:
-            return batch, f"{count(rows)} rows: enough steps, and enough rows for the KL estimate"
+            return batch, f"enough steps from {count(rows)} rows"
     return 32, f"{count(rows)} rows"
 
 
 def _smaller(recipe: Recipe, device: str) -> list[tuple[str, Any, str]]:
     """The next thing to give up when memory runs short, dearest last."""
     options: list[tuple[str, Any, str]] = []
-    if recipe.micro_batch > 2:
-        half = recipe.micro_batch // 2
+    half = recipe.micro_batch // 2
+    if half >= 2 and recipe.effective_batch % half == 0:
         options.append(("micro_batch", half, "a larger one would not fit"))
     if not recipe.gradient_checkpointing:
         options.append(("gradient_checkpointing", True, "activations would not fit otherwise"))
@@ -112,25 +139,33 @@ def propose(
     fixed = dict(preset.recipe if preset else {})
     by_hand = {name: check_value(name, value) for name, value in (overrides or {}).items()}
     device, free = hardware.device, hardware.free_training_bytes
-    because: dict[str, str] = {}
+    because: dict[str, str] = dict(DEFAULT_BECAUSE)
+    if device != "cuda":
+        # A preset made for CUDA cards still gives a recipe this machine can run.
+        for name in {"optimizer"} | ({"quantization"} if device == "mps" else set()):
+            if fixed.pop(name, None) is not None:
+                because[name] = "the preset's needs CUDA"
     values: dict[str, Any] = {"precision": hardware.precision, "max_length": 512 if device == "cpu" else 1024}
     because["precision"] = {
         "bf16": "the device has bf16", "fp16": "no bf16 before compute capability 8.0", "fp32": "no bf16 units found"
     }[hardware.precision]  # fmt: skip
-    because["max_length"] = (
-        "a processor is slow on long rows" if device == "cpu" else "until the data are known"
-    )
+    because["max_length"] = "long rows are slow here" if device == "cpu" else "enough for most chats"
     values["learning_rate"], because["learning_rate"] = _learning_rate(
         model, preset.learning_rate_factor if preset else 1.0
     )
     values["effective_batch"], because["effective_batch"] = _effective_batch(rows)
-    because["desirable_weight"] = because["undesirable_weight"] = "from the label balance (KTO paper Eq. 8)"
     locked = {**fixed, **by_hand}
     values |= locked
+    if rows is not None and "steps" not in locked:
+        total = -(-rows // values["effective_batch"]) * float(values.get("epochs", 1.0))
+        if total > LONG_RUN_STEPS:
+            for name in ("eval_every", "save_every"):
+                values.setdefault(name, max(50, round(total / 5)))
+                because[name] = f"five times in about {count(round(total))} steps"
     if "micro_batch" not in locked:
         effective = values["effective_batch"]
-        values["micro_batch"] = next((n for n in (8, 4, 2) if effective % n == 0), effective)
-        because["micro_batch"] = "the largest that fits, up to 8"
+        values["micro_batch"] = next(n for n in (8, 4, 2, *range(3, effective + 1)) if effective % n == 0)
+        because["micro_batch"] = "the largest that fits, to 8"
     recipe = with_overrides(Recipe(), values)
     predicted = estimate(model, recipe, device)
     while predicted is not None and free and predicted.total > 0.85 * free:
@@ -142,7 +177,7 @@ def propose(
         because[name] = f"{size(free)} free: {why}"
         predicted = estimate(model, recipe, device)
     for name in fixed:
-        because[name] = f"recipe {preset.name!r}" if preset else ""
+        because[name] = preset.because.get(name, f"recipe {preset.title}") if preset else ""
     for name in by_hand:
         because[name] = "set by you"
     word, why = verdict(predicted, free)

@@ -48,9 +48,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 0.1
     desirable_weight: Annotated[
         Annotated[float, Meta(gt=0, le=1000)] | None,
-        _meta(
-            "Desirable weight", "Weight of thumbs-up rows; empty: from the label balance (Eq. 8)", common=True
-        ),
+        _meta("Desirable weight", "Weight of thumbs-up rows; empty: from the label balance (Eq. 8)", common=True),
     ] = None
     undesirable_weight: Annotated[
         Annotated[float, Meta(gt=0, le=1000)] | None,
@@ -70,9 +68,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             le=0.1,
         ),
     ] = 1e-4
-    epochs: Annotated[float, _meta("Epochs", "Passes over the training rows", common=True, gt=0, le=100)] = (
-        1.0
-    )
+    epochs: Annotated[float, _meta("Epochs", "Passes over the training rows", common=True, gt=0, le=100)] = 1.0
     steps: Annotated[
         Annotated[int, Meta(ge=1, le=1_000_000)] | None,
         _meta("Steps", "Stop after so many optimizer steps; empty: what the epochs give", common=True),
@@ -118,19 +114,15 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Literal["cosine", "linear", "constant_with_warmup", "constant"],
         _meta("Schedule", "Course of the learning rate"),
     ] = "cosine"
-    warmup: Annotated[
-        float, _meta("Warm-up", "Share of the steps in which the learning rate rises", ge=0, lt=1)
-    ] = 0.1
+    warmup: Annotated[float, _meta("Warm-up", "Share of the steps in which the learning rate rises", ge=0, lt=1)] = 0.1
     max_grad_norm: Annotated[
         float,
         _meta("Gradient clipping", "Largest gradient norm; lower it when the loss turns NaN", gt=0, le=1000),
     ] = 1.0
-    lora_rank: Annotated[
-        int, _meta("LoRA rank", "Size of the adapter; 8 small, 16 usual, 32 large", ge=1, le=1024)
-    ] = 16
-    lora_alpha: Annotated[
-        int, _meta("LoRA alpha", "The adapter is scaled by alpha / rank", ge=1, le=4096)
-    ] = 32
+    lora_rank: Annotated[int, _meta("LoRA rank", "Size of the adapter; 8 small, 16 usual, 32 large", ge=1, le=1024)] = (
+        16
+    )
+    lora_alpha: Annotated[int, _meta("LoRA alpha", "The adapter is scaled by alpha / rank", ge=1, le=4096)] = 32
     quantization: Annotated[
         Literal["none", "nf4"],
         _meta("Quantisation", "nf4: 4-bit base weights with double quantisation (QLoRA)"),
@@ -194,7 +186,7 @@ def _bounds(meta: Meta) -> str:
 
 def _field(name: str, annotation: Any) -> Field:  # noqa: ANN401
     base, meta = get_args(annotation)
-    optional = get_origin(base) is types.UnionType and type(None) in get_args(base)
+    optional = get_origin(base) in {types.UnionType, typing.Union} and type(None) in get_args(base)
     inner = next(arg for arg in get_args(base) if arg is not type(None)) if optional else base
     limits = meta
     if optional:
@@ -235,9 +227,7 @@ def field_named(name: str) -> Field:
         return _BY_NAME[name]
     near = difflib.get_close_matches(name, _BY_NAME, n=1, cutoff=0.4)
     hint = f"Did you mean {near[0]}?" if near else f"Known keys: {', '.join(_BY_NAME)}"
-    raise UserError(
-        f"Unknown recipe key {name!r}", mend=hint.rstrip("?") + ("?" if near else ""), where="[recipe]"
-    )
+    raise UserError(f"Unknown recipe key {name!r}", mend=hint.rstrip("?") + ("?" if near else ""), where="[recipe]")
 
 
 def check_value(name: str, value: object) -> Value:
@@ -245,7 +235,7 @@ def check_value(name: str, value: object) -> Value:
     field = field_named(name)
     try:
         return typing.cast("Value", msgspec.convert(value, field.annotation))
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):
         expected = (
             " or ".join(field.choices)
             or {"bool": "true or false", "int": "a whole number", "float": "a number"}[field.kind]

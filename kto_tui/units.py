@@ -58,10 +58,11 @@ def percent(share: float | None) -> str:
 
 def compact(value: float) -> str:
     """A hyper-parameter in the shortest exact form: ``1e-4``, ``0.1``, ``32``."""
-    if value == 0:
-        return "0"
-    if abs(value) < 1e-3 or abs(value) >= 1e6:
-        mantissa, exponent = f"{value:e}".split("e")
-        mantissa = mantissa.rstrip("0").rstrip(".")
-        return f"{mantissa}e{int(exponent)}"
-    return f"{value:g}"
+    if value == 0 or not math.isfinite(value):
+        return f"{value + 0.0:g}"
+    plain = next(text for digits in range(6, 18) if float(text := f"{value:.{digits}g}") == value)
+    if 1e-3 <= abs(value) < 1e6:
+        return plain
+    mantissa, exponent = next(text for digits in range(17) if float(text := f"{value:.{digits}e}") == value).split("e")
+    short = f"{mantissa}e{int(exponent)}"
+    return short if "e" in plain or abs(value) < 1 or len(short) < len(plain) else plain

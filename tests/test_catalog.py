@@ -51,16 +51,12 @@ PARAMETERS = LINEAR + 2 * 16 + 8 + 2 * 80
 
 def write_weights(file: Path, shapes: dict[str, list[int]], dtype: str = "BF16") -> None:
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    header |= {
-        name: {"dtype": dtype, "shape": shape, "data_offsets": [0, 0]} for name, shape in shapes.items()
-    }
+    header |= {name: {"dtype": dtype, "shape": shape, "data_offsets": [0, 0]} for name, shape in shapes.items()}
     text = json.dumps(header).encode()
     file.write_bytes(len(text).to_bytes(8, "little") + text + b"\0" * 16)
 
 
-def write_model(
-    folder: Path, *, shapes: dict[str, list[int]] = SHAPES, dtype: str = "BF16", **config: object
-) -> Path:
+def write_model(folder: Path, *, shapes: dict[str, list[int]] = SHAPES, dtype: str = "BF16", **config: object) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(CONFIG | config))
     write_weights(folder / "model.safetensors", shapes, dtype)
@@ -225,9 +221,7 @@ def test_shards_are_added_up_and_a_second_copy_is_not(tmp_path: Path) -> None:
     (folder / "model.safetensors").unlink()
     names = sorted(SHAPES)
     for number, part in enumerate((names[:5], names[5:]), 1):
-        write_weights(
-            folder / f"model-0000{number}-of-00002.safetensors", {name: SHAPES[name] for name in part}
-        )
+        write_weights(folder / f"model-0000{number}-of-00002.safetensors", {name: SHAPES[name] for name in part})
     write_weights(folder / "consolidated.safetensors", {f"copy.{name}": SHAPES[name] for name in names})
     assert read_local(folder).parameters == PARAMETERS
     (folder / "model-00001-of-00002.safetensors").unlink()
@@ -306,9 +300,7 @@ def test_a_folder_without_config(tmp_path: Path) -> None:
     assert "config.json" in refusal(tmp_path).what
 
 
-@pytest.mark.parametrize(
-    "text", ["{", "", "[1]", '"llama"', '{"hidden_size": "big"}', '{"vocab_size": -1}', "\xff"]
-)
+@pytest.mark.parametrize("text", ["{", "", "[1]", '"llama"', '{"hidden_size": "big"}', '{"vocab_size": -1}', "\xff"])
 def test_a_broken_config(tmp_path: Path, text: str) -> None:
     folder = write_model(tmp_path)
     (folder / "config.json").write_text(text, encoding="latin-1")
@@ -367,9 +359,7 @@ def test_resolve_takes_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert resolve(text).id == str(folder)
 
 
-@pytest.mark.parametrize(
-    "text", ["./nothing", "/nothing/at/all", "~nobody-here/model", "/" + "x" * 5000, "./a\0b"]
-)
+@pytest.mark.parametrize("text", ["./nothing", "/nothing/at/all", "~nobody-here/model", "/" + "x" * 5000, "./a\0b"])
 def test_resolve_says_when_a_folder_is_missing(text: str) -> None:
     with pytest.raises(UserError, match="no such model folder"):
         resolve(text)

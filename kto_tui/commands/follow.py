@@ -19,8 +19,11 @@ def say(text: str = "") -> None:
     print(text, flush=True)
 
 
-def follow(run: RunFolder) -> RunState:
-    """Print events as they arrive until the run is over. Ctrl-C asks the run to stop and save; twice: leave it running."""
+def follow(run: RunFolder, *, quiet: bool = False) -> RunState:
+    """Print events as they arrive until the run is over.
+
+    Ctrl-C asks the run to stop and save; a second Ctrl-C leaves it running.
+    """
     tail, state, asked = Tail(run.events), RunState(), False
     while True:
         try:
@@ -28,13 +31,9 @@ def follow(run: RunFolder) -> RunState:
             events = tail.read()
             for event in events:
                 state = fold(state, [event])
-                if (line := event_line(event, state)) is not None:
+                if not quiet and (line := event_line(event, state)) is not None:
                     say(line)
-            if (
-                not events
-                and (run.status(state) in ENDINGS)
-                and (state.ended is not None or alive is not True)
-            ):
+            if not events and (run.status(state) in ENDINGS) and (state.ended is not None or alive is not True):
                 return state
             time.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
@@ -70,4 +69,12 @@ def report(run: RunFolder, state: RunState) -> int:
         say(f"run {run.id} {word}; adapter in {state.adapter.path}")
     else:
         say(f"run {run.id} {word}")
-    return 0
+    return exit_code(run, state)
+
+
+def exit_code(run: RunFolder, state: RunState) -> int:
+    """0 fine or still running, 1 the run failed or died, 2 it failed because of its input."""
+    word = run.status(state)
+    if word == "failed" and state.ended is not None:
+        return 2 if state.ended.bad_input else 1
+    return 1 if word == "died" else 0

@@ -101,9 +101,7 @@ def runs(*, as_json: bool) -> int:
                 units.metric(one.loss),
                 units.metric(one.tokens_per_second, 0),
                 units.percent(one.heldout_accuracy),
-                units.UNKNOWN
-                if one.started is None
-                else time.strftime("%Y-%m-%d %H:%M", time.localtime(one.started)),
+                units.UNKNOWN if one.started is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(one.started)),
             ]
             for one in found
         ],
@@ -135,12 +133,9 @@ def stop(run_id: str, *, abort: bool) -> int:
     run = find_run(run_id)
     if not ask(run, "abort" if abort else "stop"):
         state = run.status(run.read_state())
-        raise UserError(
-            f"Run {run.id} is not running ({state})", mend="See kto-tui runs", where=str(run.path)
-        )
+        raise UserError(f"Run {run.id} is not running ({state})", mend="See kto-tui runs", where=str(run.path))
     sys.stdout.write(
-        f"{run.id} ends after its current step"
-        + (", without saving\n" if abort else " and saves its adapter\n")
+        f"{run.id} ends after its current step" + (", without saving\n" if abort else " and saves its adapter\n")
     )
     return 0
 

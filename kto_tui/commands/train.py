@@ -6,13 +6,13 @@ from pathlib import Path
 
 import msgspec
 
-from kto_tui.commands.follow import follow, report, say
+from kto_tui.commands.follow import exit_code, follow, report, say
 from kto_tui.draft import from_request, plan, starter_draft, to_config
 from kto_tui.environment import require_training
 from kto_tui.errors import UserError
 from kto_tui.hardware import detect
 from kto_tui.runs.config import RunConfig, read_request
-from kto_tui.runs.folder import check_disk
+from kto_tui.runs.folder import check_disk, summarise
 from kto_tui.runs.launch import start
 
 
@@ -50,9 +50,7 @@ def fetch_starter_model() -> None:
     )
     if done.returncode != 0:
         last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no reason given")
-        raise UserError(
-            last.rstrip("."), mend="Run make demo again once that is mended", where="starter model"
-        )
+        raise UserError(last.rstrip("."), mend="Run make demo again once that is mended", where="starter model")
 
 
 def _run(config: RunConfig, *, detach: bool, as_json: bool) -> int:
@@ -64,5 +62,9 @@ def _run(config: RunConfig, *, detach: bool, as_json: bool) -> int:
             say(f"run {run.id} started in {run.path}")
             say(f"see it with: kto-tui attach {run.id}")
         return 0
+    if as_json:
+        state = follow(run, quiet=True)
+        say(msgspec.json.format(msgspec.json.encode(summarise(run)), indent=2).decode())
+        return exit_code(run, state)
     say(f"run {run.id} in {run.path}")
     return report(run, follow(run))

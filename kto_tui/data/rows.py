@@ -1,6 +1,7 @@
 """Reads KTO rows from JSONL: every row is checked, and a bad one is named by file and line."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -56,7 +57,9 @@ def text_of(part: str | tuple[Message, ...]) -> str:
     return "\n".join(f"{message.role}: {message.content}" for message in part)
 
 
-_ROW_HINT = 'Each line needs prompt, completion and label, for example {"prompt": "...", "completion": "...", "label": true}'
+_ROW_HINT = (
+    'Each line needs prompt, completion and label, for example {"prompt": "...", "completion": "...", "label": true}'
+)
 
 
 def _turns(value: object, name: str, place: str) -> str | tuple[Message, ...]:
@@ -134,9 +137,9 @@ def read_rows(path: Path) -> Dataset:
         UserError: the file is missing, unreadable or empty, a line is not a valid row, or rows of text and of chat
             messages are mixed; the message names file and line.
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - pathlib raises on names that are too long
         raise UserError("This is a folder, not a data file", mend="Name a .jsonl file", where=str(path))
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110 - as above
         raise UserError(
             "There is no such data file", mend="Check the path; it is read from this machine", where=str(path)
         )

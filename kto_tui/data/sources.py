@@ -1,5 +1,6 @@
 """Where rows come from: the shipped starter set or a file."""
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -25,6 +26,10 @@ def starter_folder() -> Path:
     return presets() / "data" / "direct-answers"
 
 
+def _path(text: str) -> Path:
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - pathlib raises on ~nobody
+
+
 def open_source(data: str, heldout: str | None = None) -> Source:
     """Read and check the rows behind ``data`` (``starter`` or a path).
 
@@ -38,10 +43,10 @@ def open_source(data: str, heldout: str | None = None) -> Source:
             read_rows(folder / "heldout.jsonl"),
             read_behaviour(folder / "behaviour.toml"),
         )
-    dataset = read_rows(Path(data).expanduser())
+    dataset = read_rows(_path(data))
     if heldout is None:
         return Source(dataset)
-    held = read_rows(Path(heldout).expanduser())
+    held = read_rows(_path(heldout))
     if isinstance(held.rows[0].prompt, str) != isinstance(dataset.rows[0].prompt, str):
         raise UserError(
             "The held-out file and the training file differ in form: one is text, the other chat",

@@ -49,8 +49,8 @@ def split_rows(rows: tuple[Row, ...], *, share: float, seed: int) -> Split:
         need = {label: sum(rows[i].label is label for i in group) for label in (True, False)}
         if all(need[label] <= left[label] for label in need):
             chosen.update(group)
-            for label in need:
-                left[label] -= need[label]
+            for label, rows_needed in need.items():
+                left[label] -= rows_needed
     notes: list[str] = []
     if sum(left.values()) > max(2, sum(quotas.values()) // 4):
         # Too few distinct prompts to keep them apart: an evaluation with shared prompts beats none, if it is said.

@@ -35,9 +35,7 @@ def detect_nvidia(nvml: Any = None) -> tuple[tuple[Gpu, ...], tuple[str, ...]]: 
     except nvml.NVMLError_LibraryNotFound:
         return (), ()
     except nvml.NVMLError as error:
-        return (), (
-            f"NVIDIA driver does not answer ({error}); run nvidia-smi and reinstall or restart the driver",
-        )
+        return (), (f"NVIDIA driver does not answer ({error}); run nvidia-smi and reinstall or restart the driver",)
     try:
         count = _ask(nvml.nvmlDeviceGetCount, nvml)
         driver = _text(_ask(nvml.nvmlSystemGetDriverVersion, nvml))
@@ -65,7 +63,5 @@ def _describe(index: int, driver: str | None, nvml: Any) -> Gpu | None:  # noqa:
         free_bytes=None if memory is None else int(memory.free),
         capability=None if capability is None else (int(capability[0]), int(capability[1])),
         driver=driver,
-        temperature_celsius=_ask(
-            lambda: int(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)), nvml
-        ),
+        temperature_celsius=_ask(lambda: int(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)), nvml),
     )

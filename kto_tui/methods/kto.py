@@ -27,12 +27,17 @@ def balance_weights(desirable_rows: int, undesirable_rows: int) -> Weights:
     if desirable_rows < 1 or undesirable_rows < 1:
         raise ValueError("both labels are needed to balance them")
     ratio = desirable_rows / undesirable_rows
-    counts = f"{desirable_rows:,} desirable : {undesirable_rows:,} undesirable"
+    counts = f"{desirable_rows:,} : {undesirable_rows:,}"
     if BALANCE_LOW <= ratio <= BALANCE_HIGH:
-        return Weights(1.0, 1.0, f"{counts} already balance (KTO paper Eq. 8)")
+        return Weights(1.0, 1.0, f"{counts} is balanced (KTO paper Eq. 8)")
     if ratio > BALANCE_HIGH:
         return Weights(1.0, round(ratio, 4), f"{counts} (KTO paper Eq. 8)")
     return Weights(round(1 / ratio, 4), 1.0, f"{counts} (KTO paper Eq. 8)")
+
+
+def _short(weight: float) -> float:
+    """Six significant digits: a small weight must not be rounded to nothing."""
+    return float(f"{weight:.6g}")
 
 
 def fill_weights(
@@ -53,10 +58,6 @@ def fill_weights(
         return Weights(desirable_weight, undesirable_weight, "set by you")
     ratio = desirable_rows / undesirable_rows
     if desirable_weight is not None:
-        return Weights(
-            desirable_weight, round(desirable_weight * ratio, 4), "one set by you, the other from Eq. 8"
-        )
+        return Weights(desirable_weight, _short(desirable_weight * ratio), "one set by you, the other from Eq. 8")
     assert undesirable_weight is not None  # noqa: S101 - narrows the type; the cases above cover the rest
-    return Weights(
-        round(undesirable_weight / ratio, 4), undesirable_weight, "one set by you, the other from Eq. 8"
-    )
+    return Weights(_short(undesirable_weight / ratio), undesirable_weight, "one set by you, the other from Eq. 8")

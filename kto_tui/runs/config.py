@@ -1,5 +1,6 @@
 """``run.toml``: every choice of one run, frozen when the run starts."""
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -50,12 +51,12 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 def _beside(path: str | None, folder: Path) -> str | None:
     """Relative file names in a TOML file are relative to that file; hub ids and ``starter`` stay as they are."""
-    if path is None:
-        return None
-    if path.startswith("~"):
-        return str(Path(path).expanduser())
-    inside = folder / path
-    return str(inside.resolve()) if not Path(path).is_absolute() and inside.exists() else path
+    if path is None or path == "starter":
+        return path
+    expanded = os.path.expanduser(path)  # noqa: PTH111 - pathlib raises on ~nobody, and below on names too long
+    if os.path.isabs(expanded) or not os.path.exists(folder / expanded):  # noqa: PTH110, PTH117
+        return expanded
+    return str((folder / expanded).resolve())
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -69,10 +70,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
             mend="Name a readable TOML file",
             where=str(path),
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"The run file is not TOML ({error})", mend="Mend that line", where=str(path)
-        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"The run file is not TOML ({error})", mend="Mend that line", where=str(path)) from None
 
 
 def read_request(path: Path) -> RunRequest:
@@ -84,9 +83,7 @@ def read_request(path: Path) -> RunRequest:
     table = _read_toml(path)
     recipe = table.pop("recipe", {})
     if not isinstance(recipe, dict):
-        raise UserError(
-            "recipe is not a table", mend="Write it as [recipe] with one key per line", where=str(path)
-        )
+        raise UserError("recipe is not a table", mend="Write it as [recipe] with one key per line", where=str(path))
     known = {"model", "data", "heldout", "trial", "backend", "because", "data_fingerprint", "version"}
     for key in table:
         if key not in known:
@@ -98,27 +95,19 @@ def read_request(path: Path) -> RunRequest:
                     mend=f"Use one of {', '.join(sorted(known | {'recipe'}))}",
                     where=str(path),
                 ) from None
-            raise UserError(
-                f"The key {key!r} belongs into the recipe", mend="Move it below [recipe]", where=str(path)
-            )
+            raise UserError(f"The key {key!r} belongs into the recipe", mend="Move it below [recipe]", where=str(path))
     for key in ("model", "data"):
         if key not in table:
-            raise UserError(
-                f"The run file names no {key}", mend=f'Add a line like {key} = "..."', where=str(path)
-            )
+            raise UserError(f"The run file names no {key}", mend=f'Add a line like {key} = "..."', where=str(path))
     version = table.pop("version", VERSION)
     if version != VERSION:
-        raise UserError(
-            f"This run file has version {version}", mend=f"Write version = {VERSION}", where=str(path)
-        )
+        raise UserError(f"This run file has version {version}", mend=f"Write version = {VERSION}", where=str(path))
     table.pop("data_fingerprint", None)
     try:
         overrides = {name: check_value(name, value) for name, value in recipe.items()}
         request = msgspec.convert({**table, "overrides": overrides}, RunRequest)
     except msgspec.ValidationError as error:
-        raise UserError(
-            f"A value has the wrong type ({error})", mend="Mend that key", where=str(path)
-        ) from None
+        raise UserError(f"A value has the wrong type ({error})", mend="Mend that key", where=str(path)) from None
     except UserError as error:
         raise UserError(error.what, mend=error.mend, where=f"{path} {error.where}") from None
     if request.backend not in BACKENDS:
@@ -141,9 +130,7 @@ def to_toml(config: RunConfig) -> str:
     import tomli_w
 
     table = msgspec.to_builtins(config)
-    plain = {
-        key: value for key, value in table.items() if value is not None and key not in {"recipe", "because"}
-    }
+    plain = {key: value for key, value in table.items() if value is not None and key not in {"recipe", "because"}}
     plain["recipe"] = {key: value for key, value in table["recipe"].items() if value is not None}
     if config.because:
         plain["because"] = config.because

@@ -177,7 +177,7 @@ def finite(value: Any) -> float | None:  # noqa: ANN401
     """``value`` as a float, None where it is missing, not a number or not finite."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 
@@ -205,9 +205,7 @@ class EventWriter:
         """Stamp ``event`` with the time and append it."""
         if self.lost and not isinstance(event, Noted):
             lost, self.lost = self.lost, 0
-            if not self._append(
-                Noted(text=f"{lost} events could not be written (disk full?); curves have a gap")
-            ):
+            if not self._append(Noted(text=f"{lost} events could not be written (disk full?); curves have a gap")):
                 self.lost = lost
         if not self._append(event):
             self.lost += 1
@@ -245,7 +243,13 @@ class Tail:
         self.damaged = 0
 
     def read(self, budget_bytes: int = 4_000_000) -> list[AnyEvent]:
-        """The events that arrived since the last call, at most about ``budget_bytes`` worth of them."""
+        """The events that arrived since the last call, at most about ``budget_bytes`` worth; none: nothing is new."""
+        events: list[AnyEvent] = []
+        while not events and (lines := self._lines(budget_bytes)):
+            events = [event for line in lines if (event := self._decode(line)) is not None]
+        return events
+
+    def _lines(self, budget_bytes: int) -> list[bytes]:
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
@@ -256,18 +260,18 @@ class Tail:
             return []
         end = block.rfind(b"\n") + 1
         self._offset += end
-        return [event for line in block[:end].splitlines() if (event := self._decode(line)) is not None]
+        return block[:end].splitlines()
 
     def _decode(self, line: bytes) -> AnyEvent | None:
         if not line.strip():
             return None
         try:
             return _decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
         try:
             msgspec.json.decode(line, type=_Kind)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self.damaged += 1
         else:
             self.skipped += 1

@@ -1,5 +1,6 @@
 """One run's folder: where each file lies, how a run is created, found and listed."""
 
+import os
 import random
 import shutil
 import time
@@ -66,6 +67,14 @@ class RunFolder:
             return []
 
 
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"Runs cannot be written here ({error.strerror or error})",
+        mend="Free the disk or point KTO_TUI_HOME at a writable folder",
+        where=str(path),
+    )
+
+
 def check_disk() -> None:
     """Raise a UserError when runs cannot be written: no space, no permission, a read-only disk."""
     home = runs_home()
@@ -75,11 +84,7 @@ def check_disk() -> None:
         (home / ".writable").unlink()
         free = shutil.disk_usage(nearest_existing(home)).free
     except OSError as error:
-        raise UserError(
-            f"Runs cannot be written here ({error.strerror or error})",
-            mend="Free the disk or point KTO_TUI_HOME at a writable folder",
-            where=str(home),
-        ) from None
+        raise _unwritable(home, error) from None
     if free < MIN_FREE_BYTES:
         raise UserError(
             f"Only {free // 1024**2} MiB of disk are free, a run needs {MIN_FREE_BYTES // 1024**2}",
@@ -95,13 +100,16 @@ def create_run(config: RunConfig) -> RunFolder:
     for attempt in range(1000):
         name = f"{rng.choice(names.ADJECTIVES)}-{rng.choice(names.ANIMALS)}"
         path = runs_home() / (name if attempt < 100 else f"{name}-{attempt}")
+        run = RunFolder(path)
         try:
             path.mkdir(mode=0o700)
         except FileExistsError:
             continue
-        run = RunFolder(path)
         try:
             write_atomically(run.config, to_toml(config).encode())
+        except OSError as error:
+            shutil.rmtree(path, ignore_errors=True)
+            raise _unwritable(path, error) from None
         except BaseException:
             shutil.rmtree(path, ignore_errors=True)
             raise
@@ -114,8 +122,8 @@ def find_run(text: str) -> RunFolder:
     runs = list_runs()
     if text == "last" and runs:
         return runs[0]
-    path = Path(text).expanduser()
-    if "/" in text and (path / "run.toml").exists():
+    path = Path(os.path.expanduser(text))  # noqa: PTH111 - pathlib raises on ~nobody, and below on names too long
+    if "/" in text and os.path.exists(path / "run.toml"):  # noqa: PTH110
         return RunFolder(path.resolve())
     exact = [run for run in runs if run.id == text]
     matches = exact or [run for run in runs if run.id.startswith(text)]
@@ -133,8 +141,7 @@ def list_runs() -> list[RunFolder]:
     except OSError:
         return []
     return [
-        RunFolder(path)
-        for path in sorted(found, key=lambda path: (path / "run.toml").stat().st_mtime_ns, reverse=True)
+        RunFolder(path) for path in sorted(found, key=lambda path: (path / "run.toml").stat().st_mtime_ns, reverse=True)
     ]
 
 

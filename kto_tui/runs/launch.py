@@ -12,6 +12,8 @@ from kto_tui.runs.control import Action, request
 from kto_tui.runs.folder import RunFolder, create_run
 
 START_TIMEOUT_SECONDS = 20.0
+# Supervisors this process has started: kept so that those that ended are reaped instead of staying zombies.
+_started: list[subprocess.Popen[bytes]] = []
 
 
 def start(config: RunConfig) -> RunFolder:
@@ -22,6 +24,7 @@ def start(config: RunConfig) -> RunFolder:
     Raises:
         UserError: the folder cannot be written, or the supervisor did not come up (with the log's last line).
     """
+    _started[:] = [process for process in _started if process.poll() is None]
     run = create_run(config)
     with run.log.open("ab") as log:
         process = subprocess.Popen(
@@ -33,6 +36,7 @@ def start(config: RunConfig) -> RunFolder:
             cwd=run.path,
             env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"},
         )
+    _started.append(process)
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         if run.identity.exists():

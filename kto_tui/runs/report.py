@@ -29,14 +29,16 @@ def event_line(event: AnyEvent, state: RunState) -> str | None:
             return event.phase
         case DataPrepared():
             return (
-                f"data: {event.train_rows} rows to train on ({event.desirable} desirable, {event.undesirable} undesirable), "
-                f"{event.heldout_rows} held out, {event.dropped_rows} dropped, {event.cut_rows} cut; "
+                f"data: {event.train_rows} rows to train on ({event.desirable} desirable, "
+                f"{event.undesirable} undesirable), {event.heldout_rows} held out, "
+                f"{event.dropped_rows} dropped, {event.cut_rows} cut; "
                 f"weights {event.desirable_weight:g} : {event.undesirable_weight:g} ({event.weights_because})"
             )
         case TrainingStarted():
             return (
-                f"training {units.parameters(event.trainable_parameters)} of {units.parameters(event.total_parameters)} "
-                f"parameters on {event.device} in {event.precision}, {event.total_steps} steps"
+                f"training {units.parameters(event.trainable_parameters)} of "
+                f"{units.parameters(event.total_parameters)} parameters on {event.device} "
+                f"in {event.precision}, {event.total_steps} steps"
             )
         case StepCompleted():
             return step_line(event, state)
@@ -81,9 +83,7 @@ def summary_lines(state: RunState) -> list[str]:
             f"({last.rows} rows; desirable {units.percent(last.accuracy_desirable)}, "
             f"undesirable {units.percent(last.accuracy_undesirable)})"
         )
-        lines.append(
-            f"Reward margin             before —   after {units.metric(last.margin, 2, signed=True)}"
-        )
+        lines.append(f"Reward margin             before —   after {units.metric(last.margin, 2, signed=True)}")
     before, after = _ends(state)
     if before is not None and after is not None:
         if after.behaviour is not None:

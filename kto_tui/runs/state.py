@@ -80,51 +80,44 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
         return per_step * (self.total_steps - self.step)
 
 
+# Which field an event's newest instance goes to, which list it joins, and which events people read as news.
+_LATEST: dict[type, str] = {
+    WorkerStarted: "started",
+    PhaseEntered: "phase",
+    DataPrepared: "data",
+    TrainingStarted: "training",
+    GaugesRead: "gauges",
+    AdapterSaved: "adapter",
+    Ended: "ended",
+}
+_LISTS: dict[type, str] = {
+    StepCompleted: "steps",
+    Evaluated: "evaluations",
+    Sampled: "samples",
+    CheckpointSaved: "checkpoints",
+}
+_TOLD = (Noted, PhaseEntered, CheckpointSaved, AdapterSaved, Evaluated, Ended)
+
+
 def fold(state: RunState, events: list[AnyEvent]) -> RunState:
     """``state`` after ``events``. Pure: the same events give the same state, in one batch or in many."""
     if not events:
         return state
     changes: dict[str, object] = {"last_event_at": events[-1].t}
-    steps: list[StepCompleted] = []
-    evaluations: list[Evaluated] = []
-    samples: list[Sampled] = []
-    checkpoints: list[CheckpointSaved] = []
-    notes: list[Noted | PhaseEntered | CheckpointSaved | AdapterSaved | Evaluated | Ended] = []
+    lists: dict[str, list[object]] = {"steps": [], "evaluations": [], "samples": [], "checkpoints": [], "notes": []}
     for event in events:
-        if isinstance(event, StepCompleted):
-            steps.append(event)
-        elif isinstance(event, GaugesRead):
-            changes["gauges"] = event
-        elif isinstance(event, WorkerStarted):
-            changes |= {"started": event, "ended": None}
-        elif isinstance(event, DataPrepared):
-            changes["data"] = event
-        elif isinstance(event, TrainingStarted):
-            changes["training"] = event
-        elif isinstance(event, Sampled):
-            samples.append(event)
-        else:
-            notes.append(event)
-            if isinstance(event, PhaseEntered):
-                changes["phase"] = event.phase
-            elif isinstance(event, Evaluated):
-                evaluations.append(event)
-            elif isinstance(event, CheckpointSaved):
-                checkpoints.append(event)
-            elif isinstance(event, AdapterSaved):
-                changes["adapter"] = event
-            elif isinstance(event, Ended):
-                changes["ended"] = event
-    return msgspec.structs.replace(
-        state,
-        **changes,
-        steps=state.steps + tuple(steps),
-        step_times=state.step_times + tuple(event.t for event in steps),
-        evaluations=state.evaluations + tuple(evaluations),
-        samples=state.samples + tuple(samples),
-        checkpoints=state.checkpoints + tuple(checkpoints),
-        notes=state.notes + tuple(notes),
-    )
+        field, kept = _LATEST.get(type(event)), _LISTS.get(type(event))
+        if field is not None:
+            changes[field] = event.phase if isinstance(event, PhaseEntered) else event
+        if kept is not None:
+            lists[kept].append(event)
+        if isinstance(event, _TOLD):
+            lists["notes"].append(event)
+        if isinstance(event, WorkerStarted):
+            changes["ended"] = None
+    times = tuple(event.t for event in events if isinstance(event, StepCompleted))
+    grown = {name: (*getattr(state, name), *new) for name, new in lists.items() if new}
+    return msgspec.structs.replace(state, **changes, **grown, step_times=state.step_times + times)
 
 
 def status(state: RunState, *, alive: bool | None, now: float) -> Status:

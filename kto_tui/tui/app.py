@@ -29,9 +29,7 @@ class KtoApp(App[int]):
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [("question_mark", "help", "Help")]
 
-    def __init__(
-        self, *, at_review: bool = False, run: RunFolder | None = None, plain: bool | None = None
-    ) -> None:
+    def __init__(self, *, at_review: bool = False, run: RunFolder | None = None, plain: bool | None = None) -> None:
         self.plain = ascii_only() if plain is None else plain
         super().__init__()
         self._at_review = at_review

@@ -10,8 +10,8 @@ from textual.filter import LineFilter
 
 _PAIRS = {
     "·": "|", "…": ".", "–": "-", "—": "-", "─": "-", "│": "|", "┃": "|", "▎": "|", "▏": "|", "▕": "|", "║": "|",
-    "█": "#", "▉": "#", "▊": "#", "▋": "#", "▌": "#", "▍": "#", "▐": "#", "▓": "#", "▒": "=", "░": "-", "■": "#", "□": ".",
-    "▪": ".", "═": "=", "━": "-", "╭": "+", "╮": "+", "╰": "+", "╯": "+", "┌": "+", "┐": "+", "└": "+", "┘": "+",
+    "█": "#", "▉": "#", "▊": "#", "▋": "#", "▌": "#", "▍": "#", "▐": "#", "▓": "#", "▒": "=", "░": "-", "■": "#",
+    "□": ".", "▪": ".", "═": "=", "━": "-", "╭": "+", "╮": "+", "╰": "+", "╯": "+", "┌": "+", "┐": "+", "└": "+", "┘": "+",
     "├": "+", "┤": "+", "┬": "+", "┴": "+", "┼": "+", "▔": "-", "▁": "_", "▂": "_", "▃": "_", "▄": "_", "▅": "#",
     "▆": "#", "▇": "#", "▀": "-", "°": "'", "±": "~", "→": ">", "←": "<", "↑": "^", "↓": "v", "❯": ">", "•": "*",
     "“": '"', "”": '"', "‘": "'", "’": "'", "×": "x", "β": "b", "✓": "v", "╸": "-", "╺": "-", "▶": ">", "▼": "v",
@@ -33,9 +33,7 @@ class AsciiFilter(LineFilter):
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002 - Textual's signature
         """The same line in 7-bit characters."""
         return [
-            segment
-            if segment.text.isascii()
-            else Segment(plain(segment.text), segment.style, segment.control)
+            segment if segment.text.isascii() else Segment(plain(segment.text), segment.style, segment.control)
             for segment in segments
         ]
 

@@ -24,10 +24,11 @@ class KeyLine(Static):
 
     def on_mount(self) -> None:
         """Written once: keys do not change while a screen is open."""
-        parts = []
-        for binding in key_table(self._of):
-            if binding.show:
-                parts.append(Content.assemble((key_name(binding), "bold"), " ", binding.description))
+        parts = [
+            Content.assemble((key_name(binding), "bold"), " ", binding.description)
+            for binding in key_table(self._of)
+            if binding.show
+        ]
         self.update(Content("  ").join(parts))
 
 
@@ -47,9 +48,7 @@ def rail(current: str, right: str, width: int) -> Text:
     text = Text(" kto-tui  ", style="bold", no_wrap=True, overflow="ellipsis")
     for number, name in enumerate(STEPS, start=1):
         here = name == current
-        text.append(
-            f"[{number} {name}]" if here else f" {number} {name} ", style="bold reverse" if here else "dim"
-        )
+        text.append(f"[{number} {name}]" if here else f" {number} {name} ", style="bold reverse" if here else "dim")
     space = width - len(text) - 1
     shown = right if len(right) <= space else right[: max(0, space - 1)] + "…"
     text.append(shown.rjust(space))

@@ -70,9 +70,7 @@ def run_job(run: RunFolder, writer: EventWriter, switch: StopSwitch) -> Ended:
     except BaseException as error:  # noqa: BLE001 - the record of the end must be written whatever happened
         traceback.print_exc()
         if _is_out_of_memory(error):
-            return Ended(
-                reason="failed", message=f"Out of memory ({_sentence(error)}). {OUT_OF_MEMORY_ADVICE}."
-            )
+            return Ended(reason="failed", message=f"Out of memory ({_sentence(error)}). {OUT_OF_MEMORY_ADVICE}.")
         return Ended(reason="failed", message=f"{_sentence(error)}. The log {run.log} has the details.")
     if action == "abort":
         return Ended(reason="stopped", message="Aborted; nothing was saved")

@@ -58,12 +58,7 @@ def _obituary(code: int, oom_kills_before: int | None, log: Path) -> Ended:
     name = signal.Signals(-code).name
     message = f"The training process was killed by {name}"
     after = _oom_kills()
-    if (
-        code == -signal.SIGKILL
-        and after is not None
-        and oom_kills_before is not None
-        and after > oom_kills_before
-    ):
+    if code == -signal.SIGKILL and after is not None and oom_kills_before is not None and after > oom_kills_before:
         message += ", and the kernel's out-of-memory counter went up: lower micro_batch or max_length"
     return Ended(reason="failed", message=f"{message}. The log {log} has its last lines.")
 

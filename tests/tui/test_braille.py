@@ -42,9 +42,7 @@ def dots(drawing: Plot, ascii_only: bool) -> list[set[int]]:
 
 
 @given(curves(), sizes, sizes, st.booleans())
-def test_lines_have_the_asked_shape_and_characters(
-    points: Curve, columns: int, rows: int, ascii_only: bool
-) -> None:
+def test_lines_have_the_asked_shape_and_characters(points: Curve, columns: int, rows: int, ascii_only: bool) -> None:
     drawing = plot(points, columns=columns, rows=rows, x_max=X_MAX, ascii_only=ascii_only)
     assert [len(line) for line in drawing.lines] == [columns] * rows
     allowed = set(" .':") if ascii_only else {" ", *map(chr, range(0x2801, 0x2900))}
@@ -133,9 +131,7 @@ def test_reference_drawings() -> None:
     points = [(0, 0.0), (7, 7.0)]
     size = {"columns": 4, "rows": 2, "x_max": 7, "y_range": YRange(0.0, 7.0)}
     assert plot(points, ascii_only=False, **size).lines == ("  ⡠⠊", "⡠⠊  ")
-    assert plot(
-        [(0, 0.0), (3, 3.0)], ascii_only=True, columns=4, rows=2, x_max=3, y_range=YRange(0, 3)
-    ).lines == (
+    assert plot([(0, 0.0), (3, 3.0)], ascii_only=True, columns=4, rows=2, x_max=3, y_range=YRange(0, 3)).lines == (
         "  .'",
         ".'  ",
     )

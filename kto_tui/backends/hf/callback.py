@@ -117,12 +117,8 @@ class EventCallback(TrainerCallback):  # type: ignore[misc]
             )
         )
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """A checkpoint is on disk."""
         path = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         if path.is_dir():
-            self._job.emit(
-                CheckpointSaved(step=state.global_step, path=str(path), size_bytes=folder_bytes(path))
-            )
+            self._job.emit(CheckpointSaved(step=state.global_step, path=str(path), size_bytes=folder_bytes(path)))

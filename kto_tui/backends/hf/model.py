@@ -91,9 +91,7 @@ def load_model(folder: Path, job: Job, device: Device) -> Any:  # noqa: ANN401 -
         UserError: no configuration, an unknown architecture or unreadable weights.
     """
     if not (folder / "config.json").is_file():
-        raise UserError(
-            "The model folder has no config.json", mend="Name a Transformers checkpoint", where=str(folder)
-        )
+        raise UserError("The model folder has no config.json", mend="Name a Transformers checkpoint", where=str(folder))
     options: dict[str, Any] = {"dtype": device.dtype, "attn_implementation": device.attention}
     if job.config.recipe.quantization == "nf4":
         options["quantization_config"] = BitsAndBytesConfig(
@@ -104,9 +102,7 @@ def load_model(folder: Path, job: Job, device: Device) -> Any:  # noqa: ANN401 -
         )
         options["device_map"] = {"": 0 if device.type == "cuda" else device.type}
     try:
-        return AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, **options
-        )
+        return AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise UserError(
             f"The model cannot be loaded ({_first_line(error)})",

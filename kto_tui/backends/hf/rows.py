@@ -38,9 +38,7 @@ def token_lengths(tokenizer: PreTrainedTokenizerBase, row: Row) -> tuple[int, in
     """Tokens of the prompt alone and of prompt and completion together, by TRL's tokenisation rules."""
     record = _record(row)
     if isinstance(row.prompt, str):
-        return len(tokenizer(row.prompt)["input_ids"]), len(
-            tokenizer(f"{row.prompt}{row.completion}")["input_ids"]
-        )
+        return len(tokenizer(row.prompt)["input_ids"]), len(tokenizer(f"{row.prompt}{row.completion}")["input_ids"])
     prompt = tokenizer.apply_chat_template(record["prompt"], add_generation_prompt=True, return_dict=True)
     whole = tokenizer.apply_chat_template([*record["prompt"], *record["completion"]], return_dict=True)  # type: ignore[misc]
     return len(prompt["input_ids"]), len(whole["input_ids"])
@@ -69,18 +67,10 @@ def _fitting(
         if len(too_long) > MAX_DROPPED_SHARE * len(rows) or len({row.label for row in kept}) < len(
             {row.label for row in rows}
         ):
-            raise UserError(
-                problem, mend=f"Set max_length above {longest} or shorten those prompts", where=where
-            )
-        job.emit(
-            Noted(text=f"{where}: {problem}; they are left out. Set max_length above {longest} to keep them.")
-        )
+            raise UserError(problem, mend=f"Set max_length above {longest} or shorten those prompts", where=where)
+        job.emit(Noted(text=f"{where}: {problem}; they are left out. Set max_length above {longest} to keep them."))
     if cut:
-        job.emit(
-            Noted(
-                text=f"{cut} of {len(rows)} rows are longer than max_length {limit} and are cut on the right"
-            )
-        )
+        job.emit(Noted(text=f"{cut} of {len(rows)} rows are longer than max_length {limit} and are cut on the right"))
     return tuple(kept), len(too_long), cut
 
 
@@ -120,11 +110,7 @@ def prepare_rows(source: Source, tokenizer: PreTrainedTokenizerBase, job: Job) -
             where=path,
         )
     if len(train) % recipe.micro_batch == 1:
-        job.emit(
-            Noted(
-                text=f"{path}:{train[-1].line}: left out, because a micro-batch of one row has no KL partner"
-            )
-        )
+        job.emit(Noted(text=f"{path}:{train[-1].line}: left out, because a micro-batch of one row has no KL partner"))
         train, dropped = train[:-1], dropped + 1
     held_path = path if source.heldout is None else str(source.heldout.path)
     heldout = _fitting(heldout, tokenizer, job, held_path)[0] if heldout else ()

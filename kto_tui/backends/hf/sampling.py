@@ -33,9 +33,7 @@ class Sampler:
         self._model = model
         self._tokenizer = tokenizer
         self._behaviour = behaviour
-        self._titles = [
-            prompt[-1]["content"] if not isinstance(prompt, str) else text_of(prompt) for prompt in prompts
-        ]
+        self._titles = [prompt[-1]["content"] if not isinstance(prompt, str) else text_of(prompt) for prompt in prompts]
         self._texts = [
             prompt
             if isinstance(prompt, str)

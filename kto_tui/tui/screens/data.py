@@ -19,7 +19,7 @@ from kto_tui.tui.screens.dialogs import AskDialog
 from kto_tui.tui.wizard import WizardScreen
 
 SHOWN_ROWS = 3
-BAR_CELLS = 40
+BAR_CELLS = 30
 
 
 class DataScreen(WizardScreen):
@@ -28,10 +28,10 @@ class DataScreen(WizardScreen):
     STEP = "Data"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "next", "Next", tooltip="On to the recipe"),
-        Binding("o", "open", "Open a file", tooltip="A JSONL file with prompt, completion and label"),
-        Binding("s", "starter", "Starter set", tooltip="The 496 rows that come with kto-tui"),
-        Binding("n", "page(3)", "More rows", tooltip="The next three rows"),
-        Binding("p", "page(-3)", "Rows before", tooltip="The three rows before"),
+        Binding("o", "open", "Open", tooltip="A JSONL file with prompt, completion and label"),
+        Binding("s", "starter", "Starter", tooltip="The 496 rows that come with kto-tui"),
+        Binding("n", "page(3)", "Rows", key_display="n/p", tooltip="The next three rows, the three before"),
+        Binding("p", "page(-3)", "", show=False, tooltip="The three rows before"),
         Binding("escape", "back", "Back"),
     ]
 
@@ -43,11 +43,10 @@ class DataScreen(WizardScreen):
 
     @property
     def heading(self) -> str:
-        """File and row count."""
+        """How many rows."""
         if self._draft.source is None:
             return "no data yet"
-        name = "starter set" if self._draft.data == STARTER else self._draft.source.dataset.path.name
-        return f"{name} · {units.count(self._draft.rows)} rows"
+        return f"{units.count(self._draft.rows)} rows"
 
     def compose_body(self) -> ComposeResult:
         """Numbers above, rows below."""
@@ -92,9 +91,7 @@ class DataScreen(WizardScreen):
         self.redraw_rail()
         source = self._draft.source
         if source is None:
-            self.query_one("#numbers", Static).update(
-                Content("No data yet: o opens a file, s takes the starter set.")
-            )
+            self.query_one("#numbers", Static).update(Content("No data yet: o opens a file, s takes the starter set."))
             return
         data = source.dataset
         up, down = data.desirable, data.undesirable
@@ -102,9 +99,7 @@ class DataScreen(WizardScreen):
         cells = round(BAR_CELLS * up / len(data.rows))
         kind = "plain text" if isinstance(data.rows[0].prompt, str) else "chat messages"
         held = f"{len(source.heldout.rows)} of its own" if source.heldout else "split off, about a tenth"
-        place = (
-            "Starter set: answer first, then stop (CC0)" if self._draft.data == STARTER else str(data.path)
-        )
+        place = "Starter set: answer first, then stop (CC0)" if self._draft.data == STARTER else str(data.path)
         self.query_one("#numbers", Static).update(
             Content("\n").join(
                 [
@@ -121,9 +116,7 @@ class DataScreen(WizardScreen):
         )
         shown = data.rows[self._first : self._first + SHOWN_ROWS]
         self.query_one("#rows", Static).update(
-            Content("\n\n").join(
-                [_render(row, self._first + i, len(data.rows)) for i, row in enumerate(shown)]
-            )
+            Content("\n\n").join([_render(row, self._first + i, len(data.rows)) for i, row in enumerate(shown)])
         )
 
     def action_page(self, by: int) -> None:
@@ -135,9 +128,7 @@ class DataScreen(WizardScreen):
 
     def action_open(self) -> None:
         """Ask for a file."""
-        self.app.push_screen(
-            AskDialog("Path of a JSONL file with prompt, completion and label"), self._take_path
-        )
+        self.app.push_screen(AskDialog("Path of a JSONL file with prompt, completion and label"), self._take_path)
 
     def _take_path(self, path: str | None) -> None:
         if path is not None:

@@ -28,9 +28,7 @@ def advice(hardware: Hardware) -> str:
     largest = 0.66 * free / (0.7 if hardware.device == "cuda" else 2.2)
     how = "4-bit weights" if hardware.device == "cuda" else f"{hardware.precision} weights"
     speed = (
-        " A processor trains small models only: minutes for 0.1 B, days for 7 B."
-        if hardware.device == "cpu"
-        else ""
+        " A processor trains small models only: minutes for 0.1 B, days for 7 B." if hardware.device == "cpu" else ""
     )
     return f"{units.size(free)} of {place} free: {how} of up to about {units.parameters(largest)} parameters.{speed}"
 
@@ -41,9 +39,7 @@ class HardwareScreen(WizardScreen):
     STEP = "Hardware"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "next", "Next", tooltip="Choose a model"),
-        Binding(
-            "t", "starter", "Try the starter", tooltip="Review the starter run: small model, shipped data"
-        ),
+        Binding("t", "starter", "Try the starter", tooltip="Review the starter run: small model, shipped data"),
         Binding("r", "runs", "Runs", tooltip="See all runs and attach to one"),
         Binding("q", "quit", "Quit"),
     ]

@@ -145,9 +145,7 @@ class LiveScreen(Screen[None]):
         if state.ended is not None and state.ended.message:
             return Content(f" {state.ended.message}")
         if self._word == "died":
-            return Content(
-                " The worker is gone without a last word. l shows its log; the steps so far are below."
-            )
+            return Content(" The worker is gone without a last word. l shows its log; the steps so far are below.")
         if not state.steps:
             return Content(f" {state.phase or 'starting'} ...")
         last, total = state.steps[-1], state.total_steps or state.steps[-1].total_steps
@@ -156,9 +154,7 @@ class LiveScreen(Screen[None]):
         bar = "▓" * round(share * cells) + "░" * (cells - round(share * cells))
         speed = units.metric(last.tokens_per_second, 0)
         busy = (
-            state.phase
-            if state.phase not in {None, "training"}
-            else f"left {units.duration(state.remaining_seconds)}"
+            state.phase if state.phase not in {None, "training"} else f"left {units.duration(state.remaining_seconds)}"
         )
         return Content(f" step {last.step}/{total} {bar} {share:.0%}  {speed} tok/s  {busy}")
 

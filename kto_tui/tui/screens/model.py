@@ -27,7 +27,7 @@ def proposed_model(plans: dict[str, Plan], device: str) -> str:
     return max(fitting)[1] if fitting else MODEL_ID
 
 
-def parts_bar(predicted: Estimate, free: int | None, width: int = 40) -> str:
+def parts_bar(predicted: Estimate, free: int | None, width: int = 32) -> str:
     """Predicted parts of the memory as a bar, one letter per part, on the scale of what is free."""
     scale = max(free or 0, predicted.total)
     bar = ""
@@ -40,7 +40,7 @@ def _parts(predicted: Estimate) -> list[tuple[str, float]]:
     return [
         ("W weights", predicted.weights),
         ("A adapter", predicted.adapter),
-        ("X activations", predicted.activations),
+        ("X activ.", predicted.activations),
         ("H head", predicted.head),
         ("B base", predicted.base),
     ]
@@ -72,10 +72,7 @@ class ModelScreen(WizardScreen):
     @property
     def heading(self) -> str:
         """What the verdicts are measured against."""
-        hardware = self._draft.hardware
-        gpu = hardware.training_gpu
-        name = gpu.name if gpu is not None else "processor"
-        return f"{name} · {units.size(hardware.free_training_bytes)} free"
+        return f"{units.size(self._draft.hardware.free_training_bytes)} free"
 
     def compose_body(self) -> ComposeResult:
         """Table above, details of the model under the cursor below."""
@@ -89,11 +86,7 @@ class ModelScreen(WizardScreen):
             table.add_column(label, width=width, key=label)
         for model in self._models.values():
             self._add(model)
-        chosen = (
-            self._draft.model.id
-            if self._draft.model
-            else proposed_model(self._plans, self._draft.hardware.device)
-        )
+        chosen = self._draft.model.id if self._draft.model else proposed_model(self._plans, self._draft.hardware.device)
         table.move_cursor(row=table.get_row_index(chosen))
         table.focus()
 
@@ -123,7 +116,7 @@ class ModelScreen(WizardScreen):
             facts.append("gated: accept its licence on the hub first")
         lines = [Content(" · ".join(facts))]
         if plan.predicted is not None:
-            parts = "  ".join(f"{name} {units.size(part)}" for name, part in _parts(plan.predicted))
+            parts = " ".join(f"{name} {units.size(part)}" for name, part in _parts(plan.predicted))
             lines += [
                 Content.assemble((plan.verdict, "bold"), f"  {plan.verdict_because}"),
                 Content(
@@ -135,13 +128,11 @@ class ModelScreen(WizardScreen):
             lines.append(Content.assemble((plan.verdict, "bold"), f"  {plan.verdict_because}"))
         recipe = plan.recipe
         weights = "4-bit NF4" if recipe.quantization == "nf4" else recipe.precision
-        lines.append(
-            Content(
-                f"With {weights}, {recipe.micro_batch} rows at a time of {recipe.effective_batch}, "
-                f"{recipe.max_length} tokens{', checkpointing' if recipe.gradient_checkpointing else ''}"
-                f"{'  ·  ' + model.note if model.note else ''}"
-            )
+        settings = (
+            f"{weights}, {recipe.micro_batch} rows at a time of {recipe.effective_batch}, {recipe.max_length} tokens"
         )
+        lines.append(Content(f"With {settings}{', checkpointing' if recipe.gradient_checkpointing else ''}"))
+        lines.append(Content(f"For  {model.note}" if model.note else ""))
         self.query_one("#detail", Static).update(Content("\n").join(lines))
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:

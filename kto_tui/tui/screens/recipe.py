@@ -24,17 +24,13 @@ class RecipeScreen(WizardScreen):
     STEP = "Recipe"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "next", "Next", tooltip="On to the review"),
-        Binding(
-            "e", "edit", "Edit", tooltip="Type a value for the field under the cursor; empty is automatic"
-        ),
+        Binding("e", "edit", "Edit", tooltip="Type a value for the field under the cursor; empty is automatic"),
         Binding("left", "change(-1)", "", show=False, tooltip="The choice before, or half of a size"),
         Binding("right", "change(1)", "Change", key_display="←→", tooltip="The next choice, or twice a size"),
         Binding("a", "automatic", "Auto", tooltip="Back to the automatic value"),
         Binding("r", "preset", "Recipe", tooltip="The next named recipe"),
         Binding("m", "more", "More", tooltip="Show or hide the less common fields"),
-        Binding(
-            "escape", "back", "Back", tooltip="Back to the data; while editing: leave the value as it was"
-        ),
+        Binding("escape", "back", "Back", tooltip="Back to the data; while editing: leave the value as it was"),
     ]
 
     def __init__(self, draft: Draft) -> None:
@@ -89,9 +85,7 @@ class RecipeScreen(WizardScreen):
     def _explain(self) -> None:
         field = self._current()
         limits = "; ".join(part for part in (" or ".join(field.choices), field.bounds) if part)
-        self.query_one("#help", Static).update(
-            Content(f"{field.help}{' (' + limits + ')' if limits else ''}")
-        )
+        self.query_one("#help", Static).update(Content(f"{field.help}{' (' + limits + ')' if limits else ''}"))
 
     def on_option_list_option_highlighted(self) -> None:
         """Help follows the cursor."""

@@ -54,9 +54,7 @@ class ResultsScreen(Screen[None]):
         if self._state.adapter is not None:
             parts += [
                 Content(""),
-                Content(
-                    f"Adapter  {self._state.adapter.path} ({units.size(self._state.adapter.size_bytes)})"
-                ),
+                Content(f"Adapter  {self._state.adapter.path} ({units.size(self._state.adapter.size_bytes)})"),
                 Content("         its README.md says how to load it"),
             ]
         return Content("\n").join(parts)

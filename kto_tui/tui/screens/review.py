@@ -27,8 +27,9 @@ def run_sentence(config: RunConfig, proposal: Plan, rows: int) -> str:
     used = min(rows, 200) if config.trial else rows
     steps = recipe.steps or max(1, round(-(-used // recipe.effective_batch) * recipe.epochs))
     return (
-        f"Train {config.model} with {recipe.method.upper()} on {units.count(used)} rows: about {units.count(steps)} steps "
-        f"of {recipe.effective_batch} rows. {proposal.verdict}: {proposal.verdict_because}."
+        f"Train {config.model} with {recipe.method.upper()} on {units.count(used)} rows: "
+        f"about {units.count(steps)} steps of {recipe.effective_batch} rows. "
+        f"{proposal.verdict}: {proposal.verdict_because}."
     )
 
 

@@ -4,7 +4,9 @@ from textual.app import ComposeResult
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-SENTENCE = "This terminal is smaller than 80 columns by 24 rows. Make it larger to go on; a running training is not affected."
+SENTENCE = (
+    "This terminal is smaller than 80 columns by 24 rows. Make it larger to go on; a running training is not affected."
+)
 
 
 class TooSmallScreen(ModalScreen[None]):

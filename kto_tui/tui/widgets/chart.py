@@ -77,9 +77,7 @@ class Chart(Widget):
         before = self._rows
         self._draw()
         regions = [
-            _changed(old, new, y)
-            for y, (old, new) in enumerate(zip(before, self._rows, strict=True))
-            if old != new
+            _changed(old, new, y) for y, (old, new) in enumerate(zip(before, self._rows, strict=True)) if old != new
         ]
         if regions:
             self.refresh(*regions)
@@ -115,9 +113,7 @@ class Chart(Widget):
             return
         # The top row comes second: a chart of one row shows the upper bound.
         labels = {height - 1: _label(drawing.y_range.low)} | {0: _label(drawing.y_range.high)}
-        self._rows = tuple(
-            f"{labels.get(y, ''):{_GUTTER}}{line}"[:width] for y, line in enumerate(drawing.lines)
-        )
+        self._rows = tuple(f"{labels.get(y, ''):{_GUTTER}}{line}"[:width] for y, line in enumerate(drawing.lines))
 
     def _set_texts(self, title: str, subtitle: str) -> None:
         old_title, old_subtitle = self._texts

@@ -1,0 +1,18 @@
+"""Every test gets a home of its own, and nothing asks the network."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# No deadline: the machines that run the tests are shared, and a slow example is no failure.
+settings.register_profile("kto-tui", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kto-tui")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder kto-tui keeps its runs and models in."""
+    monkeypatch.setenv("KTO_TUI_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return tmp_path

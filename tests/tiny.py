@@ -1,0 +1,76 @@
+"""A tiny random Llama with a real tokenizer trained on the spot: real files, real training, in seconds."""
+
+import json
+import random
+from pathlib import Path
+
+CHAT_TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+WORDS = "the cat dog sat ran on under mat tree yes no why how red blue it is was not very good bad day night".split()
+
+
+def make_rows(count: int, *, seed: int = 0, chat: bool = True) -> list[dict[str, object]]:
+    """``count`` rows with both labels and different prompts."""
+    rng = random.Random(seed)
+    rows: list[dict[str, object]] = []
+    for index in range(count):
+        prompt = f"{' '.join(rng.choices(WORDS, k=5))} {index}"
+        completion = " ".join(rng.choices(WORDS, k=rng.randint(3, 12)))
+        rows.append(
+            {
+                "prompt": [{"role": "user", "content": prompt}] if chat else prompt,
+                "completion": [{"role": "assistant", "content": completion}] if chat else f" {completion}",
+                "label": index % 2 == 0,
+            }
+        )
+    return rows
+
+
+def write_jsonl(path: Path, rows: list[dict[str, object]]) -> Path:
+    """One JSON object per line."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def make_model(folder: Path, *, chat_template: bool = True) -> Path:
+    """A random two-layer Llama checkpoint with a small BPE tokenizer in ``folder``."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    specials = ["<|pad|>", "<|im_start|>", "<|im_end|>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=specials, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
+    tokenizer.train_from_iterator([" ".join(WORDS), "user assistant system"], trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<|pad|>", eos_token="<|im_end|>")
+    if chat_template:
+        fast.chat_template = CHAT_TEMPLATE
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(fast),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+        eos_token_id=fast.eos_token_id,
+        pad_token_id=fast.pad_token_id,
+        bos_token_id=None,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return folder
+
+
+if __name__ == "__main__":
+    import sys
+
+    make_model(Path(sys.argv[1]))

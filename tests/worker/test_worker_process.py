@@ -1,0 +1,296 @@
+"""The worker as a real subprocess: it trains, stops, is killed, outlives its terminal, and says how it ended."""
+
+import contextlib
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+
+from kto_tui.draft import from_request, to_config
+from kto_tui.hardware import detect
+from kto_tui.runs.config import RunConfig, RunRequest
+from kto_tui.runs.folder import RunFolder, find_run
+from kto_tui.runs.identity import read_identity
+from kto_tui.runs.launch import ask, start
+from kto_tui.runs.state import RunState
+from tests.tiny import make_rows, write_jsonl
+
+PATIENCE_SECONDS = 120.0
+ROOT = Path(__file__).parents[2]
+LOAD_WITH_PLAIN_PEFT = """
+import sys
+from peft import AutoPeftModelForCausalLM
+from transformers import AutoTokenizer
+model = AutoPeftModelForCausalLM.from_pretrained(sys.argv[1])
+assert AutoTokenizer.from_pretrained(sys.argv[1])("the cat")["input_ids"]
+print(max(p.abs().max().item() for name, p in model.named_parameters() if "lora_B" in name))
+"""
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    subprocess.run([sys.executable, "-m", "tests.tiny", str(folder)], check=True, capture_output=True, cwd=ROOT)
+    return folder
+
+
+@pytest.fixture
+def config(tiny: Path, tmp_path: Path) -> Callable[..., RunConfig]:
+    def build(**overrides: object) -> RunConfig:
+        rows = write_jsonl(tmp_path / "rows.jsonl", make_rows(80))
+        values = {"effective_batch": 4, "micro_batch": 2, "max_length": 64, **overrides}
+        request = RunRequest(model=str(tiny), data=str(rows), overrides=values)
+        return to_config(from_request(request, detect()))
+
+    return build
+
+
+@pytest.fixture(autouse=True)
+def no_orphans(tmp_path: Path) -> Iterator[None]:
+    yield
+    marker = str(tmp_path)
+    left = [p for p in psutil.process_iter(["cmdline"]) if any(marker in part for part in p.info["cmdline"] or [])]
+    for process in left:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(left, timeout=10)
+
+
+def wait(run: RunFolder, until: Callable[[RunState], bool]) -> RunState:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        state = run.read_state()
+        if until(state):
+            return state
+        time.sleep(0.1)
+    pytest.fail(f"waited in vain; log:\n{chr(10).join(run.log_tail(30))}")
+
+
+def wait_gone(run: RunFolder) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while run.alive() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not run.alive()
+
+
+def trainer_of(run: RunFolder) -> psutil.Process:
+    identity = read_identity(run.identity)
+    assert identity is not None
+    children = psutil.Process(identity.pid).children()
+    assert len(children) == 1
+    return children[0]
+
+
+def test_a_whole_run_trains_evaluates_answers_and_saves_a_loadable_adapter(config: Callable[..., RunConfig]) -> None:
+    run = start(config(steps=6, eval_every=3, save_every=3, learning_rate=5e-3))
+    state = wait(run, lambda s: s.ended is not None)
+    wait_gone(run)
+    assert state.ended is not None
+    assert state.ended.reason == "finished", state.ended
+    assert run.status(state) == "finished"
+    assert [step.step for step in state.steps] == [1, 2, 3, 4, 5, 6]
+    assert all(step.loss is not None and step.tokens and step.tokens_per_second for step in state.steps)
+    assert state.steps[0].loss == pytest.approx(0.5, abs=1e-3), "policy equals reference at first"
+    assert [evaluation.step for evaluation in state.evaluations] == [3, 6]
+    assert state.evaluations[-1].rows == 16
+    assert [sample.step for sample in state.samples] == [0, 6]
+    assert [checkpoint.step for checkpoint in state.checkpoints] == [3, 6]
+    assert state.gauges is not None
+    assert state.gauges.process_bytes is not None
+    assert "transformers" in (state.started.versions if state.started else {})
+    assert (run.path.stat().st_mode & 0o077) == 0, "runs are private"
+    assert "Adapter of run" in (run.adapter / "README.md").read_text()
+    loaded = subprocess.run(
+        [sys.executable, "-c", LOAD_WITH_PLAIN_PEFT, str(run.adapter)], capture_output=True, text=True, check=True
+    )
+    assert float(loaded.stdout.split()[-1]) > 0, "training changed the adapter"
+
+
+def test_qlora_nf4_trains_on_this_machine(config: Callable[..., RunConfig]) -> None:
+    run = start(config(steps=2, quantization="nf4"))
+    state = wait(run, lambda s: s.ended is not None)
+    assert state.ended is not None
+    assert state.ended.reason == "finished", (state.ended, run.log_tail(20))
+    assert len(state.steps) == 2
+    assert (run.adapter / "adapter_model.safetensors").exists()
+    settings = json.loads((run.adapter / "adapter_config.json").read_text())
+    assert settings["peft_type"] == "LORA"
+
+
+def test_apo_loss_and_plain_text_rows_train(tiny: Path, tmp_path: Path) -> None:
+    rows = write_jsonl(tmp_path / "plain.jsonl", make_rows(60, chat=False))
+    values = {"loss_type": "apo_zero_unpaired", "effective_batch": 4, "micro_batch": 4, "steps": 2, "max_length": 64}
+    request = RunRequest(model=str(tiny), data=str(rows), overrides=values)
+    run = start(to_config(from_request(request, detect())))
+    state = wait(run, lambda s: s.ended is not None)
+    assert state.ended is not None
+    assert state.ended.reason == "finished", (state.ended, run.log_tail(20))
+
+
+def test_stop_request_saves_the_adapter_and_ends(config: Callable[..., RunConfig]) -> None:
+    run = start(config(steps=5000))
+    wait(run, lambda s: s.step >= 2)
+    assert ask(run, "stop")
+    state = wait(run, lambda s: s.ended is not None)
+    wait_gone(run)
+    assert state.ended is not None
+    assert state.ended.reason == "stopped"
+    assert state.adapter is not None
+    assert (run.adapter / "adapter_model.safetensors").exists()
+    assert not ask(run, "stop"), "nobody is there any more"
+
+
+def test_abort_saves_nothing(config: Callable[..., RunConfig]) -> None:
+    run = start(config(steps=5000))
+    wait(run, lambda s: s.step >= 1)
+    assert ask(run, "abort")
+    state = wait(run, lambda s: s.ended is not None)
+    wait_gone(run)
+    assert state.adapter is None
+    assert not run.adapter.exists()
+    assert not list(run.path.glob(".adapter*"))
+
+
+def test_sigterm_to_the_supervisor_is_stop_and_save(config: Callable[..., RunConfig]) -> None:
+    run = start(config(steps=5000))
+    wait(run, lambda s: s.step >= 1)
+    identity = read_identity(run.identity)
+    assert identity is not None
+    os.kill(identity.pid, signal.SIGTERM)
+    state = wait(run, lambda s: s.ended is not None)
+    assert state.ended is not None
+    assert state.ended.reason == "stopped"
+    assert state.adapter is not None
+
+
+def test_sigkill_of_the_trainer_is_reported_not_guessed(config: Callable[..., RunConfig]) -> None:
+    run = start(config(steps=5000))
+    wait(run, lambda s: s.step >= 1)
+    trainer_of(run).kill()
+    state = wait(run, lambda s: s.ended is not None)
+    wait_gone(run)
+    assert state.ended is not None
+    assert state.ended.reason == "failed"
+    assert "SIGKILL" in state.ended.message
+    assert run.status(state) == "failed"
+
+
+def test_sigkill_of_the_supervisor_leaves_no_orphan(config: Callable[..., RunConfig]) -> None:
+    run = start(config(steps=5000))
+    wait(run, lambda s: s.step >= 1)
+    trainer = trainer_of(run)
+    identity = read_identity(run.identity)
+    assert identity is not None
+    os.kill(identity.pid, signal.SIGKILL)
+    state = wait(run, lambda s: s.ended is not None)
+    assert state.ended is not None
+    assert state.ended.reason == "stopped"
+    assert state.adapter is not None, "what was learnt so far is saved"
+    trainer.wait(timeout=30)
+
+
+def test_a_torn_last_line_is_passed_over_and_the_next_event_is_whole(config: Callable[..., RunConfig]) -> None:
+    run = start(config(steps=5000))
+    wait(run, lambda s: s.step >= 1)
+    trainer_of(run).send_signal(signal.SIGSTOP)
+    with run.events.open("ab") as file:
+        file.write(b'{"kind":"step_completed","t":1,"ste')
+    trainer_of(run).kill()
+    state = wait(run, lambda s: s.ended is not None)
+    assert state.ended is not None
+    assert state.ended.reason == "failed"
+
+
+def test_bad_rows_found_by_the_tokenizer_end_with_a_sentence(tiny: Path, tmp_path: Path) -> None:
+    rows = make_rows(80)
+    for row in rows[:20]:
+        row["prompt"] = [{"role": "user", "content": "the cat sat " * 60}]
+    path = write_jsonl(tmp_path / "long.jsonl", rows)
+    values = {"max_length": 64, "steps": 2, "effective_batch": 4, "micro_batch": 4}
+    request = RunRequest(model=str(tiny), data=str(path), overrides=values)
+    run = start(to_config(from_request(request, detect())))
+    state = wait(run, lambda s: s.ended is not None)
+    assert state.ended is not None
+    assert state.ended.reason == "failed"
+    assert state.ended.bad_input
+    assert "max_length" in state.ended.message
+    assert f"{path}:" in state.ended.message
+    assert "Traceback" not in state.ended.message
+
+
+def test_a_few_long_prompts_are_left_out_with_a_note(tiny: Path, tmp_path: Path) -> None:
+    rows = make_rows(80)
+    rows[7]["prompt"] = [{"role": "user", "content": "the cat sat " * 60}]
+    path = write_jsonl(tmp_path / "long.jsonl", rows)
+    values = {"max_length": 64, "steps": 1, "effective_batch": 4, "micro_batch": 4, "heldout_share": 0}
+    request = RunRequest(model=str(tiny), data=str(path), overrides=values)
+    run = start(to_config(from_request(request, detect())))
+    state = wait(run, lambda s: s.ended is not None)
+    assert state.data is not None
+    assert state.data.dropped_rows == 1
+    assert any(f"{path}:8" in getattr(note, "text", "") for note in state.notes)
+
+
+def test_a_second_supervisor_of_the_same_run_gives_way(config: Callable[..., RunConfig]) -> None:
+    run = start(config(steps=5000))
+    wait(run, lambda s: s.step >= 1)
+    second = subprocess.run(
+        [sys.executable, "-m", "kto_tui.worker.supervisor", str(run.path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert "another worker" in second.stderr
+    assert ask(run, "abort")
+    wait(run, lambda s: s.ended is not None)
+
+
+def test_hang_up_of_the_terminal_leaves_the_training_running(config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    """A shell on a real pty starts the run, then the pty closes: SIGHUP goes to its whole session."""
+    file = tmp_path / "run.toml"
+    frozen = config(steps=5000)
+    from kto_tui.runs.config import to_toml
+
+    file.write_text(to_toml(frozen))
+    pid, master = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "kto_tui", "train", str(file)])  # noqa: S606
+    seen = b""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while b"step 2/" not in seen and time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            seen += os.read(master, 65536)
+    os.close(master)
+    os.waitpid(pid, 0)
+    run = find_run("last")
+    at = run.read_state().step
+    state = wait(run, lambda s: s.step >= at + 3)
+    assert run.status(state) == "running"
+    assert ask(run, "abort")
+    wait(run, lambda s: s.ended is not None)
+
+
+def test_run_summary_is_json(config: Callable[..., RunConfig]) -> None:
+    run = start(config(steps=2))
+    wait(run, lambda s: s.ended is not None)
+    wait_gone(run)
+    done = subprocess.run(
+        [sys.executable, "-m", "kto_tui", "runs", "--json"], capture_output=True, text=True, timeout=60, check=True
+    )
+    listed = msgspec.json.decode(done.stdout)
+    assert [one["id"] for one in listed] == [run.id]
+    keys = {"id", "state", "step", "total_steps", "loss", "tokens_per_second", "started", "ended", "reason", "path"}
+    assert keys <= set(listed[0])
+    assert listed[0]["state"] == "finished"
+    assert listed[0]["ended"] >= listed[0]["started"]

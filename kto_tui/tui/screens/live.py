@@ -46,6 +46,7 @@ class LiveScreen(Screen[None]):
         self._tail = Tail(run.events)
         self._word: Status = "starting"
         self._told_end = False
+        self._watched = False
         self._memory: list[tuple[float, float | None]] = []
         try:
             self._config: RunConfig | None = load_config(run.config)
@@ -87,8 +88,10 @@ class LiveScreen(Screen[None]):
             self._redraw()
         if word in OVER and not self._told_end:
             self._told_end = True
-            if state.adapter is not None and state.steps and events:
+            # Whoever watched to the end wants the result; whoever opens an old run wants the run.
+            if self._watched and state.adapter is not None and state.steps:
                 self.call_later(self.action_summary)
+        self._watched = True
 
     def _redraw(self) -> None:
         state = self.state

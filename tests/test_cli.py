@@ -1,0 +1,144 @@
+"""The command line as a person meets it: real processes, exit codes, sentences."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.tiny import make_rows, write_jsonl
+
+
+def kto(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "kto_tui", *args],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=120,
+        check=False,
+        env={**os.environ, **env},
+    )
+
+
+def fake_model(folder: Path) -> Path:
+    """Looks like a checkpoint; nothing here loads it."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama", "hidden_size": 8}))
+    (folder / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    return folder
+
+
+def run_file(tmp_path: Path, data: str, recipe: str = "", model: str | None = None) -> Path:
+    model = model or str(fake_model(tmp_path / "model"))
+    file = tmp_path / "run.toml"
+    file.write_text(f'model = "{model}"\ndata = "{data}"\n[recipe]\n{recipe}\n')
+    return file
+
+
+def refused(done: subprocess.CompletedProcess[str], home: Path) -> str:
+    """Exit code 2, one sentence, no traceback, nothing left behind."""
+    assert done.returncode == 2, done
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert not list((home / "runs").glob("*")) if (home / "runs").exists() else True
+    return done.stderr
+
+
+GOOD = '{"prompt": "a", "completion": "b", "label": true}\n'
+BAD_DATA = {
+    "no label": (GOOD + '{"prompt": "a", "completion": "b"}\n', ":2", "label"),
+    "string label": (GOOD + '{"prompt": "a", "completion": "b", "label": "up"}\n', ":2", "neither true nor false"),
+    "number label": ('{"prompt": "a", "completion": "b", "label": 1}\n', ":1", "neither true nor false"),
+    "empty": ("", "rows.jsonl", "no rows"),
+    "one label": (GOOD * 30, "rows.jsonl", "false"),
+    "not json": (GOOD + "prompt,completion\n", ":2", "not JSON"),
+    "empty completion": ('{"prompt": "a", "completion": " ", "label": true}\n', ":1", "completion is empty"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_DATA)
+def test_bad_data_is_refused_by_file_and_line(name: str, tmp_path: Path, home: Path) -> None:
+    content, place, words = BAD_DATA[name]
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(content)
+    sentence = refused(kto("train", str(run_file(tmp_path, str(rows)))), home)
+    assert "rows.jsonl" in sentence
+    assert place in sentence
+    assert words in sentence
+
+
+def test_missing_data_file(tmp_path: Path, home: Path) -> None:
+    sentence = refused(kto("train", str(run_file(tmp_path, str(tmp_path / "none.jsonl")))), home)
+    assert "none.jsonl" in sentence
+
+
+def test_missing_run_file(tmp_path: Path, home: Path) -> None:
+    assert "nothing.toml" in refused(kto("train", str(tmp_path / "nothing.toml")), home)
+
+
+def test_unknown_recipe_key_names_the_nearest(tmp_path: Path, home: Path) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", make_rows(40))
+    sentence = refused(kto("train", str(run_file(tmp_path, str(rows), "learning_rat = 1e-4"))), home)
+    assert "learning_rate" in sentence
+    assert "run.toml" in sentence
+
+
+def test_value_out_of_bounds_names_field_and_bounds(tmp_path: Path, home: Path) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", make_rows(40))
+    sentence = refused(kto("train", str(run_file(tmp_path, str(rows), "beta = -1.0"))), home)
+    assert "beta" in sentence
+    assert "above 0" in sentence
+
+
+def test_model_folder_without_config(tmp_path: Path, home: Path) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", make_rows(40))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    sentence = refused(kto("train", str(run_file(tmp_path, str(rows), model=str(empty)))), home)
+    assert "config.json" in sentence
+    assert str(empty) in sentence
+
+
+def test_home_that_cannot_be_written(tmp_path: Path, home: Path) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", make_rows(40))
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where a folder should be")
+    done = kto("train", str(run_file(tmp_path, str(rows))), KTO_TUI_HOME=str(blocked))
+    assert "blocked" in refused(done, home)
+
+
+@pytest.mark.parametrize("args", [(), ("attach",)])
+def test_no_terminal_is_said_in_a_sentence(args: tuple[str, ...], home: Path) -> None:
+    assert "terminal" in refused(kto(*args), home)
+
+
+def test_unknown_run(home: Path) -> None:
+    for command in ("attach", "logs", "stop"):
+        done = kto(command, "nobody")
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["hardware", "models", "runs", "doctor"])
+def test_json_is_json(command: str) -> None:
+    done = kto(command, "--json")
+    assert done.returncode == 0, done.stderr
+    msgspec.json.decode(done.stdout)
+    assert kto(command).returncode == 0
+
+
+def test_models_json_has_at_least_twelve_with_verdicts() -> None:
+    models = msgspec.json.decode(kto("models", "--json").stdout)
+    assert len(models) >= 12
+    assert {one["verdict"] for one in models} <= {"FITS", "TIGHT", "NO", "UNKNOWN"}
+    assert all(one["because"] for one in models)
+
+
+def test_doctor_names_the_command_that_mends(tmp_path: Path) -> None:
+    findings = msgspec.json.decode(kto("doctor", "--json").stdout)
+    assert {"torch", "trl"} <= {one["what"] for one in findings}
+    assert all("install" in one["mend"] for one in findings if one["state"] == "missing")

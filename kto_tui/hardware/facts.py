@@ -16,12 +16,12 @@ def hardware_rows(hardware: Hardware) -> list[tuple[str, str]]:
     for gpu in hardware.gpus:
         facts = [f"{units.size(gpu.total_bytes)}, {units.size(gpu.free_bytes)} free"]
         if gpu.capability is not None:
-            facts.append(f"{gpu.capability[0]}.{gpu.capability[1]}")
+            facts.append(f"compute {gpu.capability[0]}.{gpu.capability[1]}")
         if gpu.driver:
             facts.append(f"driver {gpu.driver}")
         if gpu.temperature_celsius is not None:
             facts.append(f"{gpu.temperature_celsius} °C")
-        rows.append((f"GPU {gpu.index}", f"{gpu.name} · {' · '.join(facts)}"))
+        rows += [(f"GPU {gpu.index}", gpu.name), ("", " · ".join(facts))]
     if not hardware.gpus:
         rows.append(("GPU", "none found"))
     rows.append(("Disk", f"{units.size(hardware.disk_free_bytes)} free where runs are kept"))

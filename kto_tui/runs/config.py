@@ -146,5 +146,8 @@ def load_config(path: Path) -> RunConfig:
         raise UserError(
             f"This run's configuration cannot be read ({error})", mend="Start the run again", where=str(path)
         ) from None
-    check_recipe(config.recipe)
+    try:
+        check_recipe(config.recipe)
+    except UserError as error:
+        raise UserError(error.what, mend=error.mend, where=f"{path} {error.where}") from None
     return config

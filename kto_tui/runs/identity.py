@@ -68,6 +68,6 @@ def write_identity(path: Path, identity: Identity) -> None:
 
 def read_identity(path: Path) -> Identity | None:
     """The identity stored at ``path``; None when there is none yet."""
-    with contextlib.suppress(OSError, msgspec.DecodeError):
+    with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
         return msgspec.json.decode(path.read_bytes(), type=Identity)
     return None

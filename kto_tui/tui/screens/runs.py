@@ -37,9 +37,9 @@ class RunsScreen(Screen[None]):
         """Columns now, rows beside the first paint."""
         table = self.query_one(DataTable)
         for label, width in (
-            ("Run", 18),
-            ("State", 10),
-            ("Step", 12),
+            ("Run", 16),
+            ("State", 9),
+            ("Step", 10),
             ("Loss", 7),
             ("tok/s", 6),
             ("Held-out", 8),

@@ -1,0 +1,105 @@
+"""Draws the screenshots by driving the real app; `python screenshots/make.py` writes them all."""
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from textual.screen import Screen
+
+from kto_tui.draft import Draft, starter_draft
+from kto_tui.hardware.model import Cpu, Gpu, Hardware, Memory
+from kto_tui.runs.folder import RunFolder
+from kto_tui.tui.app import KtoApp
+from kto_tui.tui.screens.data import DataScreen
+from kto_tui.tui.screens.hardware import HardwareScreen
+from kto_tui.tui.screens.live import LiveScreen
+from kto_tui.tui.screens.model import ModelScreen
+from kto_tui.tui.screens.recipe import RecipeScreen
+from kto_tui.tui.screens.results import ResultsScreen
+from kto_tui.tui.screens.review import ReviewScreen
+from kto_tui.tui.screens.runs import RunsScreen
+from kto_tui.units import GIB
+
+HERE = Path(__file__).parent
+RECORDED = HERE / "recorded"
+SIZES = ((80, 24), (140, 45))
+CPU = Cpu(model="AMD Ryzen 5 5600", physical_cores=6, logical_cores=12, usable_cores=12, bf16=False)
+MEMORY = Memory(total_bytes=32 * GIB, available_bytes=25 * GIB)
+LAPTOP = Hardware(
+    host="laptop", system="Linux 6.1", cpu=CPU, memory=MEMORY, gpus=(), disk_free_bytes=200 * GIB, over_ssh=False
+)
+GPU = Gpu(
+    index=0,
+    name="NVIDIA GeForce RTX 3070",
+    kind="cuda",
+    total_bytes=8 * GIB,
+    free_bytes=round(7.2 * GIB),
+    capability=(8, 6),
+    driver="560.35.03",
+    temperature_celsius=41,
+)
+GPU_BOX = Hardware(
+    host="gpu-box", system="Linux 6.1", cpu=CPU, memory=MEMORY, gpus=(GPU,), disk_free_bytes=212 * GIB, over_ssh=True
+)
+
+
+def _run() -> RunFolder:
+    return RunFolder(Path(os.environ["KTO_TUI_HOME"]) / "runs" / "light-marten")
+
+
+def _results() -> Screen[None]:
+    run = _run()
+    return ResultsScreen(run, run.read_state())
+
+
+SCREENS: dict[str, Callable[[], Screen[None]]] = {
+    "hardware": lambda: HardwareScreen(Draft(hardware=GPU_BOX)),
+    "model": lambda: ModelScreen(Draft(hardware=GPU_BOX)),
+    "data": lambda: DataScreen(starter_draft(LAPTOP)),
+    "recipe": lambda: RecipeScreen(starter_draft(LAPTOP)),
+    "review": lambda: ReviewScreen(starter_draft(LAPTOP)),
+    "live": lambda: LiveScreen(_run()),
+    "results": _results,
+    "runs": RunsScreen,
+}
+
+
+async def draw(name: str, size: tuple[int, int]) -> str:
+    """The SVG of screen ``name`` at ``size`` (columns, rows), the same on every machine."""
+    before = {key: os.environ.get(key) for key in ("KTO_TUI_HOME", "TZ", "NO_COLOR")}
+    with tempfile.TemporaryDirectory() as home:
+        shutil.copytree(RECORDED, Path(home) / "runs")
+        os.environ |= {"KTO_TUI_HOME": home, "TZ": "UTC"}
+        os.environ.pop("NO_COLOR", None)
+        time.tzset()
+        try:
+            app = KtoApp(plain=False)
+            async with app.run_test(size=size) as pilot:
+                await app.switch_screen(SCREENS[name]())
+                await app.workers.wait_for_complete()
+                await pilot.pause(0.2)
+                return app.export_screenshot(title=f"kto-tui {name}")
+        finally:
+            for key, value in before.items():
+                if value is None:
+                    os.environ.pop(key, None)
+                else:
+                    os.environ[key] = value
+            time.tzset()
+
+
+async def _write_all() -> None:
+    for name in SCREENS:
+        for size in SIZES:
+            path = HERE / f"{name}-{size[0]}x{size[1]}.svg"
+            path.write_text(await draw(name, size), encoding="utf-8")
+            print(path.relative_to(HERE.parent))
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(_write_all()))

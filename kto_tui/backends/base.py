@@ -5,7 +5,6 @@ from typing import Protocol
 
 import msgspec
 
-from kto_tui.errors import UserError
 from kto_tui.runs.config import RunConfig
 from kto_tui.runs.control import Action
 from kto_tui.runs.events import AnyEvent, PhaseEntered
@@ -41,12 +40,3 @@ class Backend(Protocol):
             UserError: the input or the machine cannot do it.
             StopRequested: asked to end before training began.
         """
-
-
-def load_backend(name: str) -> Backend:
-    """The backend called ``name``, imported only now."""
-    if name == "hf":
-        from kto_tui.backends.hf.train import train
-
-        return train
-    raise UserError(f"Unknown backend {name!r}", mend="Use hf", where="run.toml")

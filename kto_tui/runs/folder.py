@@ -75,6 +75,11 @@ def _unwritable(path: Path, error: OSError) -> UserError:
     )
 
 
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below ``folder``."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def check_disk() -> None:
     """Raise a UserError when runs cannot be written: no space, no permission, a read-only disk."""
     home = runs_home()

@@ -1,6 +1,7 @@
 """The application: one screen at a time, one draft handed along."""
 
 import sys
+from collections.abc import Callable
 from typing import ClassVar, cast
 
 from textual.app import App
@@ -9,10 +10,30 @@ from textual.events import Resize
 from textual.filter import LineFilter
 from textual.screen import Screen
 
+from kto_tui.draft import Draft
 from kto_tui.runs.folder import RunFolder, find_run
 from kto_tui.tui.ascii import ascii_only, with_ascii
+from kto_tui.tui.messages import Left, LogRequested, ResultsRequested, RunOpened, Step, StepRequested
+from kto_tui.tui.screens.data import DataScreen
+from kto_tui.tui.screens.dialogs import HelpDialog
+from kto_tui.tui.screens.hardware import HardwareScreen
+from kto_tui.tui.screens.live import LiveScreen
+from kto_tui.tui.screens.log import LogScreen
+from kto_tui.tui.screens.model import ModelScreen
+from kto_tui.tui.screens.recipe import RecipeScreen
+from kto_tui.tui.screens.results import ResultsScreen
+from kto_tui.tui.screens.review import ReviewScreen
+from kto_tui.tui.screens.runs import RunsScreen
+from kto_tui.tui.screens.small import TooSmallScreen
 
 MIN_COLUMNS, MIN_ROWS = 80, 24
+WIZARD: dict[Step, Callable[[Draft], Screen[None]]] = {
+    "Hardware": HardwareScreen,
+    "Model": ModelScreen,
+    "Data": DataScreen,
+    "Recipe": RecipeScreen,
+    "Review": ReviewScreen,
+}
 
 
 class KtoApp(App[int]):
@@ -45,18 +66,37 @@ class KtoApp(App[int]):
         self.theme = "textual-dark" if self.plain else "ansi-dark"
         self.set_class(self.plain, "-ascii")
         if self._run_folder is not None:
-            from kto_tui.tui.screens.live import LiveScreen
-
-            self.push_screen(LiveScreen(self._run_folder))
+            self.push_screen(LiveScreen(self._run_folder, plain=self.plain))
         else:
-            from kto_tui.tui.screens.hardware import HardwareScreen
-
             self.push_screen(HardwareScreen(then_review=self._at_review))
+
+    def on_step_requested(self, message: StepRequested) -> None:
+        """The wizard moves on, or back."""
+        self.switch_screen(WIZARD[message.step](message.draft))
+
+    def on_run_opened(self, message: RunOpened) -> None:
+        """A run's live screen."""
+        self.switch_screen(LiveScreen(message.run, plain=self.plain))
+
+    def on_log_requested(self, message: LogRequested) -> None:
+        """A run's log."""
+        self.push_screen(LogScreen(message.run))
+
+    def on_results_requested(self, message: ResultsRequested) -> None:
+        """What a run achieved."""
+        self.push_screen(ResultsScreen(message.run, message.state))
+
+    def on_runs_requested(self) -> None:
+        """All runs."""
+        self.push_screen(RunsScreen())
+
+    def on_left(self, message: Left) -> None:
+        """Give the terminal back."""
+        self.farewell = message.farewell
+        self.exit(0)
 
     def on_resize(self, event: Resize) -> None:
         """Say so when the terminal is too small to work in, and go on when it no longer is."""
-        from kto_tui.tui.screens.small import TooSmallScreen
-
         small = event.size.width < MIN_COLUMNS or event.size.height < MIN_ROWS
         shown = isinstance(self.screen, TooSmallScreen)
         if small and not shown:
@@ -66,8 +106,6 @@ class KtoApp(App[int]):
 
     def action_help(self) -> None:
         """The keys of the current screen."""
-        from kto_tui.tui.screens.dialogs import HelpDialog
-
         if not isinstance(self.screen, HelpDialog):
             self.push_screen(HelpDialog(cast("Screen[None]", self.screen)))
 

@@ -1,6 +1,6 @@
 """What every wizard screen shares: the step rail above, the key line below, and the draft it was given."""
 
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -10,7 +10,6 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from kto_tui.draft import Draft
-from kto_tui.tui.app import KtoApp
 
 STEPS = ("Hardware", "Model", "Data", "Recipe", "Review")
 
@@ -64,11 +63,6 @@ class WizardScreen(Screen[None]):
     def __init__(self, draft: Draft | None) -> None:
         super().__init__()
         self.draft = draft
-
-    @property
-    def kto_app(self) -> KtoApp:
-        """The application, typed."""
-        return cast("KtoApp", self.app)
 
     @property
     def heading(self) -> str:

@@ -1,5 +1,7 @@
 """The training process: ``python -m kto_tui.worker RUN``. Its last word in the event log says how it ended."""
 
+import contextlib
+import errno
 import os
 import signal
 import sys
@@ -7,7 +9,8 @@ import traceback
 from pathlib import Path
 from types import FrameType
 
-from kto_tui.backends.base import Job, StopRequested, load_backend
+from kto_tui.backends.base import Job, StopRequested
+from kto_tui.backends.load import load_backend
 from kto_tui.errors import UserError
 from kto_tui.runs.config import load_config
 from kto_tui.runs.control import Action, ControlReader
@@ -42,6 +45,11 @@ class StopSwitch:
         return self._action
 
 
+def _log_traceback() -> None:
+    with contextlib.suppress(OSError):  # the disk that holds the log may be the very thing that is full
+        traceback.print_exc()
+
+
 def _sentence(error: BaseException) -> str:
     text = next((line for line in str(error).splitlines() if line.strip()), "")
     return f"{type(error).__name__}: {text}"[:300]
@@ -65,10 +73,12 @@ def run_job(run: RunFolder, writer: EventWriter, switch: StopSwitch) -> Ended:
     except StopRequested:
         return Ended(reason="stopped", message="Stopped before training began; nothing was saved")
     except UserError as error:
-        traceback.print_exc()
+        _log_traceback()
         return Ended(reason="failed", message=str(error), bad_input=True)
     except BaseException as error:  # noqa: BLE001 - the record of the end must be written whatever happened
-        traceback.print_exc()
+        _log_traceback()
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return Ended(reason="failed", message=f"The disk is full ({run.path}). Free space and train again.")
         if _is_out_of_memory(error):
             return Ended(reason="failed", message=f"Out of memory ({_sentence(error)}). {OUT_OF_MEMORY_ADVICE}.")
         return Ended(reason="failed", message=f"{_sentence(error)}. The log {run.log} has the details.")

@@ -6,14 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
 
 from filelock import FileLock, Timeout
 
+from kto_tui.hardware.model import Gpu
+from kto_tui.hardware.nvidia import detect_nvidia
 from kto_tui.runs.control import request
-from kto_tui.runs.events import Ended, EventWriter, Tail, WorkerStarted
+from kto_tui.runs.events import Ended, EventWriter, Noted, Tail, WorkerStarted
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.identity import own_identity, write_identity
 from kto_tui.worker.telemetry import Telemetry
@@ -63,6 +66,27 @@ def _obituary(code: int, oom_kills_before: int | None, log: Path) -> Ended:
     return Ended(reason="failed", message=f"{message}. The log {log} has its last lines.")
 
 
+def one_gpu(environment: Mapping[str, str], gpus: Sequence[Gpu]) -> tuple[dict[str, str], str | None]:
+    """Environment that shows a single process one NVIDIA GPU, and a remark when there were several.
+
+    TRL refuses several visible GPUs in one process, because Trainer would then use ``nn.DataParallel``.
+    """
+    asked = environment.get("CUDA_VISIBLE_DEVICES")
+    if asked is not None:
+        first, *others = asked.split(",")
+        remark = f"CUDA_VISIBLE_DEVICES names several GPUs; this run uses the first, {first}" if others else None
+        return {**environment, "CUDA_VISIBLE_DEVICES": first}, remark
+    if len(gpus) < 2:
+        return dict(environment), None
+    best = max(gpus, key=lambda gpu: gpu.free_bytes or 0)
+    # NVML counts in PCI order, CUDA does so only when told.
+    chosen = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": str(best.index)}
+    return {
+        **environment,
+        **chosen,
+    }, f"{len(gpus)} GPUs found; this run uses GPU {best.index}, the one with most memory free"
+
+
 def supervise(run: RunFolder) -> int:
     """Run the training process of ``run`` to its end; 0 when it ended well."""
     writer = EventWriter(run.events)
@@ -70,8 +94,11 @@ def supervise(run: RunFolder) -> int:
     writer.write(WorkerStarted(host=identity.host, pid=identity.pid, versions=installed_versions()))
     write_identity(run.identity, identity)
     kills = _oom_kills()
+    environment, remark = one_gpu(os.environ, detect_nvidia()[0])
+    if remark is not None:
+        writer.write(Noted(text=remark))
     child = subprocess.Popen(
-        [sys.executable, "-m", "kto_tui.worker", str(run.path)], stdin=subprocess.DEVNULL, close_fds=True
+        [sys.executable, "-m", "kto_tui.worker", str(run.path)], stdin=subprocess.DEVNULL, env=environment
     )
 
     def forward(_number: int, _frame: FrameType | None) -> None:

@@ -61,9 +61,7 @@ def test_demo_trains_the_starter_run_and_it_visibly_works(shared_home: Path) -> 
     assert (tuned.behaviour_share or 0) >= (base.behaviour_share or 0) + 0.5, "the behaviour is visible"
     assert (tuned.mean_words or 99) < (base.mean_words or 0)
     assert re.search(r"before —\s+after \d+%", done.stdout), "accuracy before training is not a number"
-    loaded = subprocess.run(
-        [sys.executable, "-c", LOAD, str(run.adapter)], capture_output=True, text=True, check=True
-    )
+    loaded = subprocess.run([sys.executable, "-c", LOAD, str(run.adapter)], capture_output=True, text=True, check=True)
     assert float(loaded.stdout.split()[-1]) > 0
 
 

@@ -16,12 +16,13 @@ import psutil
 import pytest
 
 from kto_tui.draft import from_request, to_config
-from kto_tui.hardware import detect
+from kto_tui.hardware import Gpu, detect
 from kto_tui.runs.config import RunConfig, RunRequest
 from kto_tui.runs.folder import RunFolder, find_run
 from kto_tui.runs.identity import read_identity
 from kto_tui.runs.launch import ask, start
 from kto_tui.runs.state import RunState
+from kto_tui.worker.supervisor import one_gpu
 from tests.tiny import make_rows, write_jsonl
 
 PATIENCE_SECONDS = 120.0
@@ -294,3 +295,17 @@ def test_run_summary_is_json(config: Callable[..., RunConfig]) -> None:
     assert keys <= set(listed[0])
     assert listed[0]["state"] == "finished"
     assert listed[0]["ended"] >= listed[0]["started"]
+
+
+def test_several_gpus_are_narrowed_to_one_and_it_is_said() -> None:
+    def gpu(index: int, free: int) -> Gpu:
+        return Gpu(index=index, name="NVIDIA H100", kind="cuda", total_bytes=80, free_bytes=free)
+
+    environment, remark = one_gpu({}, [gpu(0, 10), gpu(1, 70)])
+    assert environment["CUDA_VISIBLE_DEVICES"] == "1"
+    assert remark is not None
+    assert "GPU 1" in remark
+    assert one_gpu({}, [gpu(0, 10)]) == ({}, None)
+    environment, remark = one_gpu({"CUDA_VISIBLE_DEVICES": "2,3"}, [gpu(0, 10), gpu(1, 70)])
+    assert environment["CUDA_VISIBLE_DEVICES"] == "2"
+    assert remark is not None

@@ -8,9 +8,9 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from kto_tui.backends.base import Job
-from kto_tui.backends.hf.callback import folder_bytes
 from kto_tui.errors import UserError
 from kto_tui.runs.events import AdapterSaved
+from kto_tui.runs.folder import folder_bytes
 
 README = """# Adapter of run {run}
 

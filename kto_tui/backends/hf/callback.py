@@ -13,11 +13,7 @@ from kto_tui.backends.hf.device import Device
 from kto_tui.backends.hf.rewards import HeldoutRewards
 from kto_tui.runs.control import Action
 from kto_tui.runs.events import CheckpointSaved, StepCompleted, TrainingStarted, finite
-
-
-def folder_bytes(folder: Path) -> int:
-    """Bytes of all files below ``folder``."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+from kto_tui.runs.folder import folder_bytes
 
 
 class EventCallback(TrainerCallback):  # type: ignore[misc]

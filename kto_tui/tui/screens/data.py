@@ -15,6 +15,7 @@ from kto_tui.data.sources import STARTER
 from kto_tui.draft import Draft, choose_data
 from kto_tui.errors import UserError
 from kto_tui.methods.kto import balance_weights
+from kto_tui.tui.messages import StepRequested
 from kto_tui.tui.screens.dialogs import AskDialog
 from kto_tui.tui.wizard import WizardScreen
 
@@ -30,6 +31,7 @@ class DataScreen(WizardScreen):
         Binding("enter", "next", "Next", tooltip="On to the recipe"),
         Binding("o", "open", "Open", tooltip="A JSONL file with prompt, completion and label"),
         Binding("s", "starter", "Starter", tooltip="The 496 rows that come with kto-tui"),
+        Binding("h", "heldout", "Held-out", tooltip="A held-out file of your own; without one a tenth is split off"),
         Binding("n", "page(3)", "Rows", key_display="n/p", tooltip="The next three rows, the three before"),
         Binding("p", "page(-3)", "", show=False, tooltip="The three rows before"),
         Binding("escape", "back", "Back"),
@@ -61,16 +63,16 @@ class DataScreen(WizardScreen):
         else:
             self._show()
 
-    def _read(self, data: str) -> None:
+    def _read(self, data: str, heldout: str | None = None) -> None:
         self._reading = data
         self.query_one("#numbers", Static).update(Content(f"Reading {data} ..."))
-        self.read_file(data)
+        self.read_file(data, heldout)
 
     @work(thread=True, exclusive=True)
-    def read_file(self, data: str) -> None:
+    def read_file(self, data: str, heldout: str | None) -> None:
         """Large files take a while: read beside the screen."""
         try:
-            draft: Draft | UserError = choose_data(self._draft, data)
+            draft: Draft | UserError = choose_data(self._draft, data, heldout)
         except UserError as error:
             draft = error
         self.app.call_from_thread(self.take, data, draft)
@@ -134,6 +136,17 @@ class DataScreen(WizardScreen):
         if path is not None:
             self._read(path)
 
+    def action_heldout(self) -> None:
+        """Ask for a held-out file."""
+        if self._draft.data is None or self._draft.data == STARTER:
+            self.complain("The starter set brings its own held-out rows. Open a file of yours first.")
+            return
+        self.app.push_screen(AskDialog("Path of a held-out JSONL file in the same form"), self._take_heldout)
+
+    def _take_heldout(self, path: str | None) -> None:
+        if path is not None and self._draft.data is not None:
+            self._read(self._draft.data, path)
+
     def action_starter(self) -> None:
         """Take the shipped rows."""
         self._read(STARTER)
@@ -142,15 +155,11 @@ class DataScreen(WizardScreen):
         """On to the recipe."""
         if self._reading is not None or self._draft.source is None:
             return
-        from kto_tui.tui.screens.recipe import RecipeScreen
-
-        self.app.switch_screen(RecipeScreen(self._draft))
+        self.post_message(StepRequested("Recipe", self._draft))
 
     def action_back(self) -> None:
         """Back to the model."""
-        from kto_tui.tui.screens.model import ModelScreen
-
-        self.app.switch_screen(ModelScreen(self._draft))
+        self.post_message(StepRequested("Model", self._draft))
 
 
 def _render(row: Row, index: int, total: int) -> Content:

@@ -15,6 +15,7 @@ from kto_tui.environment import backends
 from kto_tui.errors import UserError
 from kto_tui.hardware import Hardware, detect
 from kto_tui.hardware.facts import hardware_rows
+from kto_tui.tui.messages import Left, RunsRequested, StepRequested
 from kto_tui.tui.wizard import WizardScreen
 
 
@@ -99,29 +100,23 @@ class HardwareScreen(WizardScreen):
         """On to the model."""
         if self.draft is None:
             return
-        from kto_tui.tui.screens.model import ModelScreen
-
-        self.app.switch_screen(ModelScreen(self.draft))
+        self.post_message(StepRequested("Model", self.draft))
 
     def action_starter(self) -> None:
         """Straight to Review with the starter run."""
         if self.draft is None:
             return
-        from kto_tui.tui.screens.review import ReviewScreen
-
         try:
             draft = starter_draft(self.draft.hardware)
         except UserError as error:
             self.complain(str(error))
             return
-        self.app.switch_screen(ReviewScreen(draft))
+        self.post_message(StepRequested("Review", draft))
 
     def action_runs(self) -> None:
         """All runs."""
-        from kto_tui.tui.screens.runs import RunsScreen
-
-        self.app.push_screen(RunsScreen())
+        self.post_message(RunsRequested())
 
     def action_quit(self) -> None:
         """Leave."""
-        self.app.exit(0)
+        self.post_message(Left())

@@ -1,6 +1,6 @@
 """A run as it goes: header, four curves, the newest notes."""
 
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -18,8 +18,9 @@ from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.launch import ask
 from kto_tui.runs.report import event_line
 from kto_tui.runs.state import RunState, Status, fold
-from kto_tui.tui.app import KtoApp
 from kto_tui.tui.clock import clock_time
+from kto_tui.tui.messages import Left, LogRequested, ResultsRequested, RunsRequested
+from kto_tui.tui.screens.dialogs import ConfirmDialog
 from kto_tui.tui.widgets.chart import Chart
 from kto_tui.tui.wizard import KeyLine
 
@@ -40,9 +41,10 @@ class LiveScreen(Screen[None]):
     ]
     state: reactive[RunState] = reactive(RunState, init=False)
 
-    def __init__(self, run: RunFolder) -> None:
+    def __init__(self, run: RunFolder, *, plain: bool = False) -> None:
         super().__init__()
         self.run = run
+        self._plain = plain
         self._tail = Tail(run.events)
         self._word: Status = "starting"
         self._told_end = False
@@ -55,7 +57,6 @@ class LiveScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Header, charts, notes, keys."""
-        plain = cast("KtoApp", self.app).plain
         yield Static(id="status")
         with Container(id="charts"):
             for key, title in (
@@ -64,7 +65,7 @@ class LiveScreen(Screen[None]):
                 ("kl", "KL"),
                 ("memory", "memory GiB"),
             ):
-                yield Chart(title, ascii_only=plain, id=key)
+                yield Chart(title, ascii_only=self._plain, id=key)
         yield Static(id="news")
         yield KeyLine(self)
 
@@ -177,18 +178,14 @@ class LiveScreen(Screen[None]):
 
     def action_detach(self) -> None:
         """Leave; training goes on."""
-        app = cast("KtoApp", self.app)
-        if self._word not in OVER:
-            app.farewell = f"Training goes on. Come back with: kto-tui attach {self.run.id}"
-        app.exit(0)
+        going_on = f"Training goes on. Come back with: kto-tui attach {self.run.id}"
+        self.post_message(Left(None if self._word in OVER else going_on))
 
     def action_stop(self) -> None:
         """Ask, then ask the worker."""
         if self._word in OVER:
             self.notify(f"This run is already {self._word}.")
             return
-        from kto_tui.tui.screens.dialogs import ConfirmDialog
-
         question = f"Stop {self.run.id} after its current step? The adapter is saved as it is then."
         self.app.push_screen(ConfirmDialog(question, "Stop and save"), self._stop)
 
@@ -198,18 +195,12 @@ class LiveScreen(Screen[None]):
 
     def action_log(self) -> None:
         """The worker's log."""
-        from kto_tui.tui.screens.log import LogScreen
-
-        self.app.push_screen(LogScreen(self.run))
+        self.post_message(LogRequested(self.run))
 
     def action_summary(self) -> None:
         """What the run achieved so far."""
-        from kto_tui.tui.screens.results import ResultsScreen
-
-        self.app.push_screen(ResultsScreen(self.run, self.state))
+        self.post_message(ResultsRequested(self.run, self.state))
 
     def action_runs(self) -> None:
         """All runs."""
-        from kto_tui.tui.screens.runs import RunsScreen
-
-        self.app.push_screen(RunsScreen())
+        self.post_message(RunsRequested())

@@ -14,6 +14,7 @@ from kto_tui.errors import UserError
 from kto_tui.memory.estimate import Estimate
 from kto_tui.planner import Plan, propose
 from kto_tui.starter import MODEL_ID
+from kto_tui.tui.messages import StepRequested
 from kto_tui.tui.screens.dialogs import AskDialog
 from kto_tui.tui.wizard import WizardScreen
 
@@ -146,9 +147,7 @@ class ModelScreen(WizardScreen):
 
     def action_back(self) -> None:
         """Back to the machine."""
-        from kto_tui.tui.screens.hardware import HardwareScreen
-
-        self.app.switch_screen(HardwareScreen(self._draft))
+        self.post_message(StepRequested("Hardware", self._draft))
 
     def action_other(self) -> None:
         """Ask for a folder or hub id."""
@@ -171,6 +170,4 @@ class ModelScreen(WizardScreen):
         self._describe(model.id)
 
     def _choose(self, model: ModelSpec) -> None:
-        from kto_tui.tui.screens.data import DataScreen
-
-        self.app.switch_screen(DataScreen(choose_model(self._draft, model)))
+        self.post_message(StepRequested("Data", choose_model(self._draft, model)))

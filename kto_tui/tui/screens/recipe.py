@@ -13,6 +13,7 @@ from kto_tui.draft import Draft, choose_preset, plan
 from kto_tui.errors import UserError
 from kto_tui.planner import Plan, load_presets
 from kto_tui.recipe import FIELDS, Field, parse_value, show_value
+from kto_tui.tui.messages import StepRequested
 from kto_tui.tui.wizard import WizardScreen
 
 NUMBER_STEPS = {"effective_batch", "micro_batch", "max_length", "lora_rank", "lora_alpha"}
@@ -182,15 +183,11 @@ class RecipeScreen(WizardScreen):
 
     def action_next(self) -> None:
         """On to the review."""
-        from kto_tui.tui.screens.review import ReviewScreen
-
-        self.app.switch_screen(ReviewScreen(self._draft))
+        self.post_message(StepRequested("Review", self._draft))
 
     def action_back(self) -> None:
         """Close the input line, or go back to the data."""
         if self._editing is not None:
             self._close_editor()
             return
-        from kto_tui.tui.screens.data import DataScreen
-
-        self.app.switch_screen(DataScreen(self._draft))
+        self.post_message(StepRequested("Data", self._draft))

@@ -18,6 +18,7 @@ from kto_tui.planner import Plan
 from kto_tui.runs.config import RunConfig, to_toml
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.launch import start
+from kto_tui.tui.messages import Left, RunOpened, StepRequested
 from kto_tui.tui.wizard import WizardScreen
 
 
@@ -101,16 +102,12 @@ class ReviewScreen(WizardScreen):
             self._show()
             self.complain(str(result))
             return
-        from kto_tui.tui.screens.live import LiveScreen
-
-        self.app.switch_screen(LiveScreen(result))
+        self.post_message(RunOpened(result))
 
     def action_back(self) -> None:
         """Back to the recipe."""
-        from kto_tui.tui.screens.recipe import RecipeScreen
-
-        self.app.switch_screen(RecipeScreen(self._draft))
+        self.post_message(StepRequested("Recipe", self._draft))
 
     def action_quit(self) -> None:
         """Leave without training."""
-        self.app.exit(0)
+        self.post_message(Left())

@@ -13,6 +13,7 @@ from kto_tui import units
 from kto_tui.paths import runs_home
 from kto_tui.runs.folder import RunFolder, RunSummary, list_runs, summarise
 from kto_tui.tui.clock import clock_time
+from kto_tui.tui.messages import RunOpened
 from kto_tui.tui.wizard import KeyLine
 
 POLL_SECONDS = 2.0
@@ -85,9 +86,7 @@ class RunsScreen(Screen[None]):
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         """Attach to the run under the cursor."""
         if event.row_key.value is not None:
-            from kto_tui.tui.screens.live import LiveScreen
-
-            self.app.switch_screen(LiveScreen(RunFolder(runs_home() / event.row_key.value)))
+            self.post_message(RunOpened(RunFolder(runs_home() / event.row_key.value)))
 
     def action_attach(self) -> None:
         """Enter."""

@@ -9,6 +9,13 @@ import msgspec
 SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 
 
+class FixedPrompt(msgspec.Struct, frozen=True):
+    """A question asked before and after training. ``first``: regular expression an answer that comes first begins with."""
+
+    text: str
+    first: str
+
+
 class Behaviour(msgspec.Struct, frozen=True):
     """A behaviour a data set teaches, as a rule one can check by hand.
 
@@ -22,7 +29,7 @@ class Behaviour(msgspec.Struct, frozen=True):
     title: str
     max_sentences: int
     openings: tuple[str, ...]
-    prompts: tuple[str, ...]
+    prompts: tuple[FixedPrompt, ...]
 
 
 def read_behaviour(path: Path) -> Behaviour:
@@ -30,12 +37,21 @@ def read_behaviour(path: Path) -> Behaviour:
     return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Behaviour)
 
 
-def shows(behaviour: Behaviour, text: str, *, finished: bool) -> bool:
-    """Whether one answer shows the behaviour: ended by itself, short enough, and without a listed opening."""
+def shows(behaviour: Behaviour, text: str, *, finished: bool, first: str = "") -> bool:
+    """Whether one answer shows the behaviour: ended by itself, short enough, and begun as it should be.
+
+    Args:
+        behaviour: the rule.
+        text: the answer.
+        finished: whether the model ended it itself.
+        first: the prompt's own ``first``; empty accepts any beginning.
+    """
     stripped = text.strip()
     if not finished or not stripped:
         return False
     if len(SENTENCE_END.findall(stripped)) > behaviour.max_sentences:
+        return False
+    if first and not re.match(rf"(?:{first})", stripped, re.IGNORECASE):
         return False
     return not any(re.match(opening, stripped, re.IGNORECASE) for opening in behaviour.openings)
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kto_tui.data.behaviour import Behaviour, mean_words, read_behaviour, shows
+from kto_tui.data.behaviour import Behaviour, FixedPrompt, mean_words, read_behaviour, shows
 from kto_tui.data.sources import starter_folder
 
-RULE = Behaviour("answer first", 2, ("great question", "as an? (ai|model)"), ("Why?",))
+RULE = Behaviour("answer first", 2, ("great question", "as an? (ai|model)"), ())
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,11 @@ def test_sentences_are_counted(sentences: int, limit: int) -> None:
     assert shows(Behaviour("", limit, (), ()), text, finished=True) == (sentences <= limit)
 
 
+def test_the_first_word_counts() -> None:
+    assert shows(RULE, "No, it melts.", finished=True, first="yes|no")
+    assert not shows(RULE, "It melts, so no.", finished=True, first="yes|no")
+
+
 def test_mean_words() -> None:
     assert mean_words([]) is None
     assert mean_words([""]) == 0
@@ -62,8 +67,8 @@ def test_mean_words() -> None:
 
 def test_a_rule_is_read_from_its_file(tmp_path: Path) -> None:
     file = tmp_path / "behaviour.toml"
-    file.write_text('title = "t"\nmax_sentences = 1\nopenings = ["a|b"]\nprompts = ["p", "q"]\n')
-    assert read_behaviour(file) == Behaviour("t", 1, ("a|b",), ("p", "q"))
+    file.write_text('title = "t"\nmax_sentences = 1\nopenings = ["a|b"]\nprompts = [{text = "p", first = "yes"}]\n')
+    assert read_behaviour(file) == Behaviour("t", 1, ("a|b",), (FixedPrompt("p", "yes"),))
 
 
 def test_the_shipped_rule() -> None:

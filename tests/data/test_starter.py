@@ -48,7 +48,7 @@ def test_heldout_questions_are_others() -> None:
 
 
 def test_behaviour_prompts_are_not_trained_on() -> None:
-    prompts = [folded(prompt) for prompt in BEHAVIOUR.prompts]
+    prompts = [folded(prompt.text) for prompt in BEHAVIOUR.prompts]
     assert len(set(prompts)) == len(prompts) >= 4
     assert not QUESTIONS & set(prompts)
 

@@ -20,7 +20,7 @@ class Sampler:
         model: policy to ask.
         tokenizer: its tokenizer.
         prompts: plain strings, or message lists for the chat template.
-        behaviour: rule to measure, if the data set has one.
+        behaviour: rule to measure, if the data set has one; the prompts are then its own, in its order.
     """
 
     def __init__(
@@ -92,6 +92,10 @@ class Sampler:
             finished_share=sum(answer.finished for answer in answers) / len(answers) if answers else None,
             behaviour_share=None
             if rule is None or not answers
-            else sum(shows(rule, answer.text, finished=answer.finished) for answer in answers) / len(answers),
+            else sum(
+                shows(rule, answer.text, finished=answer.finished, first=prompt.first)
+                for answer, prompt in zip(answers, rule.prompts, strict=True)
+            )
+            / len(answers),
             behaviour=None if rule is None else rule.title,
         )

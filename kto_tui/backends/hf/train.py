@@ -154,5 +154,5 @@ def train(job: Job) -> Action | None:
 def _prompts(source: Source, rows: PreparedRows) -> list[Any]:
     """The data set's own fixed prompts, else the first few held-out ones."""
     if source.behaviour is not None:
-        return [[{"role": "user", "content": text}] for text in source.behaviour.prompts]
+        return [[{"role": "user", "content": prompt.text}] for prompt in source.behaviour.prompts]
     return [msgspec.to_builtins(prompt) for prompt in rows.heldout_prompts[:SAMPLE_PROMPTS]]

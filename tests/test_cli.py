@@ -28,7 +28,8 @@ def fake_model(folder: Path) -> Path:
     """Looks like a checkpoint; nothing here loads it."""
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"model_type": "llama", "hidden_size": 8}))
-    (folder / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
     return folder
 
 

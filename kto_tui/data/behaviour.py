@@ -10,7 +10,7 @@ SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 
 
 class FixedPrompt(msgspec.Struct, frozen=True):
-    """A question asked before and after training. ``first``: regular expression an answer that comes first begins with."""
+    """A question asked before and after training. ``first``: regular expression a direct answer begins with."""
 
     text: str
     first: str

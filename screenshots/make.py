@@ -49,7 +49,7 @@ GPU_BOX = Hardware(
 
 
 def _run() -> RunFolder:
-    return RunFolder(Path(os.environ["KTO_TUI_HOME"]) / "runs" / "light-marten")
+    return RunFolder(Path(os.environ["KTO_TUI_HOME"]) / "runs" / "warm-dove")
 
 
 def _results() -> Screen[None]:

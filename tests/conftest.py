@@ -15,4 +15,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder kto-tui keeps its runs and models in."""
     monkeypatch.setenv("KTO_TUI_HOME", str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    # Two OpenMP threads that spin for each other make a tiny model crawl on a busy machine.
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return tmp_path

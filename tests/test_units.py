@@ -35,7 +35,7 @@ def test_size(n_bytes: float, text: str) -> None:
 def test_what_is_not_measured_is_not_zero(value: float | None) -> None:
     assert units.size(value) == "unknown"
     assert units.duration(value) == "unknown"
-    assert units.metric(value) == units.percent(value) == "–"  # noqa: RUF001
+    assert units.metric(value) == units.percent(value) == "–"
 
 
 def test_counts_that_are_not_known() -> None:

@@ -43,6 +43,7 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def one_home(shared_home: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     """The proofs share one home: the model is fetched once."""
     monkeypatch.setenv("KTO_TUI_HOME", str(shared_home))
+    monkeypatch.delenv("OMP_NUM_THREADS")
 
 
 def test_demo_trains_the_starter_run_and_it_visibly_works(shared_home: Path) -> None:

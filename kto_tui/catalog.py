@@ -127,6 +127,8 @@ def _untrainable(method: str, where: str) -> UserError:
 def _read_config(folder: Path, spec: ModelSpec) -> ModelSpec:
     file, again = folder / "config.json", "Copy the model's config.json again"
     try:
+        if file.exists() and not file.is_file():
+            raise ValueError("not a regular file")  # noqa: TRY301 - told like every other unusable file
         config = msgspec.convert(json.loads(file.read_text(encoding="utf-8")), dict[str, Any])
         found = {field: config.get(key) for field, key in CONFIG_KEYS.items()}
         spec = msgspec.convert(asdict(spec) | found, ModelSpec)

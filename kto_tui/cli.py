@@ -1,6 +1,7 @@
 """The ``kto-tui`` command. Argument parsing only: each command imports what it needs when it runs."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -83,6 +84,9 @@ def _open_tui(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point: exit code 0 fine, 1 failed run, 2 bad input."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets question marks, not a crash
     args = build_parser().parse_args(argv)
     from kto_tui.errors import UserError
 

@@ -7,9 +7,11 @@ import msgspec
 from kto_tui.catalog import ModelSpec, resolve
 from kto_tui.data.rows import require_both_labels
 from kto_tui.data.sources import STARTER, Source, open_source
+from kto_tui.data.split import TRIAL_ROWS, heldout_count
 from kto_tui.errors import UserError
 from kto_tui.hardware import Hardware
 from kto_tui.planner import Plan, Preset, load_presets, propose
+from kto_tui.recipe import Recipe
 from kto_tui.runs.config import RunConfig, RunRequest
 from kto_tui.starter import MODEL_ID, PRESET
 
@@ -33,6 +35,25 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.source is None else len(self.source.dataset.rows)
 
     @property
+    def heldout_rows(self) -> int | None:
+        """Rows that will be kept for evaluation: the data's own held-out rows, else those split off."""
+        if self.source is None:
+            return None
+        if self.source.heldout is not None:
+            return len(self.source.heldout.rows)
+        share = self.overrides.get("heldout_share", Recipe().heldout_share)
+        return heldout_count(self.source.dataset.rows, share)
+
+    @property
+    def training_rows(self) -> int | None:
+        """Rows that will be trained on, as far as that is known before tokens are counted."""
+        if self.source is None:
+            return None
+        split_off = 0 if self.source.heldout is not None else self.heldout_rows or 0
+        rows = len(self.source.dataset.rows) - split_off
+        return min(rows, TRIAL_ROWS) if self.trial else rows
+
+    @property
     def starter_run(self) -> bool:
         """Whether this is the embedded default, model and data both."""
         return self.data == STARTER and self.model is not None and self.model.id == MODEL_ID
@@ -43,7 +64,8 @@ def choose_data(draft: Draft, data: str, heldout: str | None = None) -> Draft:
     source = open_source(data, heldout)
     require_both_labels(source.dataset)
     path = data if data == STARTER else str(source.dataset.path.resolve())
-    changed = msgspec.structs.replace(draft, data=path, heldout=heldout, source=source)
+    held = str(source.heldout.path.resolve()) if heldout is not None and source.heldout is not None else None
+    changed = msgspec.structs.replace(draft, data=path, heldout=held, source=source)
     return choose_preset(changed, None)
 
 
@@ -76,10 +98,9 @@ def plan(draft: Draft) -> Plan:
     """The complete recipe for a draft that has a model."""
     if draft.model is None:
         raise UserError("No model is chosen", mend="Choose one on the Model screen", where="wizard")
-    rows = draft.rows
-    if draft.trial and rows is not None:
-        rows = min(rows, 200)
-    return propose(draft.model, draft.hardware, rows=rows, preset=draft.preset, overrides=draft.overrides)
+    return propose(
+        draft.model, draft.hardware, rows=draft.training_rows, preset=draft.preset, overrides=draft.overrides
+    )
 
 
 def to_config(draft: Draft) -> RunConfig:

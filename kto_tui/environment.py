@@ -40,7 +40,7 @@ def missing_training_packages() -> list[str]:
 def require_training() -> None:
     """Raise a UserError when training packages are missing."""
     if missing := missing_training_packages():
-        raise UserError(f"Training needs {', '.join(missing)}", mend=f"Install with: {INSTALL}", where="this Python")
+        raise UserError(f"Training needs {', '.join(missing)}", mend=f"Install with: {INSTALL}")
 
 
 def backends(device: str) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ def data_home() -> Path:
     """Folder for runs and the starter model; ``KTO_TUI_HOME`` moves it."""
     override = os.environ.get("KTO_TUI_HOME")
     if override:
-        return Path(override).expanduser()
+        return Path(override).expanduser().absolute()
     return platformdirs.user_data_path("kto-tui", appauthor=False)
 
 

@@ -101,6 +101,15 @@ def _effective_batch(rows: int | None) -> tuple[int, str]:
     return 32, f"{count(rows)} rows"
 
 
+def _set_intervals(values: dict[str, Any], because: dict[str, str], rows: int) -> None:
+    """Evaluate and save a long run on its way."""
+    total = -(-rows // values["effective_batch"]) * float(values.get("epochs", 1.0))
+    if total > LONG_RUN_STEPS:
+        for name in ("eval_every", "save_every"):
+            values.setdefault(name, max(50, round(total / 5)))
+            because[name] = f"five times in about {count(round(total))} steps"
+
+
 def _smaller(recipe: Recipe, device: str) -> list[tuple[str, Any, str]]:
     """The next thing to give up when memory runs short, dearest last."""
     options: list[tuple[str, Any, str]] = []
@@ -150,6 +159,8 @@ def propose(
         "bf16": "the device has bf16", "fp16": "no bf16 before compute capability 8.0", "fp32": "no bf16 units found"
     }[hardware.precision]  # fmt: skip
     because["max_length"] = "long rows are slow here" if device == "cpu" else "enough for most chats"
+    if model.context is not None and model.context < values["max_length"]:
+        values["max_length"], because["max_length"] = max(16, model.context), "the model's whole context"
     values["learning_rate"], because["learning_rate"] = _learning_rate(
         model, preset.learning_rate_factor if preset else 1.0
     )
@@ -157,11 +168,7 @@ def propose(
     locked = {**fixed, **by_hand}
     values |= locked
     if rows is not None and "steps" not in locked:
-        total = -(-rows // values["effective_batch"]) * float(values.get("epochs", 1.0))
-        if total > LONG_RUN_STEPS:
-            for name in ("eval_every", "save_every"):
-                values.setdefault(name, max(50, round(total / 5)))
-                because[name] = f"five times in about {count(round(total))} steps"
+        _set_intervals(values, because, rows)
     if "micro_batch" not in locked:
         effective = values["effective_batch"]
         values["micro_batch"] = next(n for n in (8, 4, 2, *range(3, effective + 1)) if effective % n == 0)

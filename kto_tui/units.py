@@ -36,7 +36,7 @@ def parameters(count: float | None) -> str:
         return UNKNOWN
     if count >= 9.995e8:
         return f"{count / 1e9:.1f} B"
-    return f"{count / 1e6:.0f} M"
+    return f"{count / 1e6:.0f} M" if count >= 9.995e5 else f"{count / 1e3:.0f} k"
 
 
 def count(n: int | None) -> str:

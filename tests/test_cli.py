@@ -143,3 +143,22 @@ def test_doctor_names_the_command_that_mends(tmp_path: Path) -> None:
     findings = msgspec.json.decode(kto("doctor", "--json").stdout)
     assert {"torch", "trl"} <= {one["what"] for one in findings}
     assert all("install" in one["mend"] for one in findings if one["state"] == "missing")
+
+
+def test_a_fifo_is_refused_instead_of_waited_for(tmp_path: Path, home: Path) -> None:
+    fifo = tmp_path / "fifo.jsonl"
+    os.mkfifo(fifo)
+    assert "not a regular file" in refused(kto("train", str(run_file(tmp_path, str(fifo)))), home)
+    assert "not a file" in refused(kto("train", str(fifo)), home)
+
+
+def test_a_run_file_may_begin_with_a_byte_order_mark(tmp_path: Path, home: Path) -> None:
+    file = run_file(tmp_path, str(tmp_path / "none.jsonl"))
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert "none.jsonl" in refused(kto("train", str(file)), home)
+
+
+def test_output_that_cannot_show_a_character_is_no_crash() -> None:
+    done = kto("hardware", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert done.stdout.isascii()

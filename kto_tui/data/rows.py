@@ -143,6 +143,8 @@ def read_rows(path: Path) -> Dataset:
         raise UserError(
             "There is no such data file", mend="Check the path; it is read from this machine", where=str(path)
         )
+    if not os.path.isfile(path):  # noqa: PTH113 - as above; a FIFO would wait for a writer for ever
+        raise UserError("This is not a regular file", mend="Name a .jsonl file", where=str(path))
     digest = hashlib.sha256()
     rows: list[Row] = []
     for number, line in _lines(path):

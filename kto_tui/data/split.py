@@ -29,6 +29,11 @@ def _quotas(rows: tuple[Row, ...], share: float) -> dict[bool, int]:
     return quotas
 
 
+def heldout_count(rows: tuple[Row, ...], share: float) -> int:
+    """How many rows ``split_rows`` keeps for evaluation."""
+    return sum(_quotas(rows, share).values())
+
+
 def split_rows(rows: tuple[Row, ...], *, share: float, seed: int) -> Split:
     """Stratified by label; rows that share a prompt stay on one side so that no held-out prompt was trained on.
 

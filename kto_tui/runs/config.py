@@ -60,8 +60,10 @@ def _beside(path: str | None, folder: Path) -> str | None:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    if path.exists() and not path.is_file():
+        raise UserError("This is not a file", mend="Name a TOML file", where=str(path))
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UserError("There is no such run file", mend="Check the path", where=str(path)) from None
     except OSError as error:

@@ -28,7 +28,7 @@ class ControlReader:
         self._offset = 0
 
     def latest(self) -> Action | None:
-        """The newest request since the last call, if any; lines that are not requests are passed over."""
+        """The request since the last call, if any: an abort before a stop; lines that are none are passed over."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
@@ -37,10 +37,10 @@ class ControlReader:
             return None
         end = block.rfind(b"\n") + 1
         self._offset += end
-        action: Action | None = None
+        actions: list[Action] = []
         for line in block[:end].splitlines():
             try:
-                action = msgspec.json.decode(line, type=Request).action
+                actions.append(msgspec.json.decode(line, type=Request).action)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 continue
-        return action
+        return "abort" if "abort" in actions else actions[-1] if actions else None

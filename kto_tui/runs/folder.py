@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -85,8 +86,9 @@ def check_disk() -> None:
     home = runs_home()
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_atomically(home / ".writable", b"")
-        (home / ".writable").unlink()
+        with tempfile.TemporaryFile(dir=home) as probe:
+            probe.write(b"x")
+            probe.flush()
         free = shutil.disk_usage(nearest_existing(home)).free
     except OSError as error:
         raise _unwritable(home, error) from None
@@ -131,7 +133,7 @@ def find_run(text: str) -> RunFolder:
     if "/" in text and os.path.exists(path / "run.toml"):  # noqa: PTH110
         return RunFolder(path.resolve())
     exact = [run for run in runs if run.id == text]
-    matches = exact or [run for run in runs if run.id.startswith(text)]
+    matches = exact or [run for run in runs if text and run.id.startswith(text)]
     if len(matches) == 1:
         return matches[0]
     known = ", ".join(run.id for run in runs[:5]) or "none yet; start one with kto-tui demo"

@@ -75,7 +75,9 @@ class KtoApp(App[int]):
         self.switch_screen(WIZARD[message.step](message.draft))
 
     def on_run_opened(self, message: RunOpened) -> None:
-        """A run's live screen."""
+        """A run's live screen, in place of whatever was open."""
+        while len(self.screen_stack) > 2:
+            self.pop_screen()
         self.switch_screen(LiveScreen(message.run, plain=self.plain))
 
     def on_log_requested(self, message: LogRequested) -> None:

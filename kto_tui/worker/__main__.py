@@ -30,6 +30,7 @@ class StopSwitch:
         self._reader = ControlReader(run.control)
         self._parent = os.getppid()
         self._action: Action | None = None
+        self.orphaned = False
 
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
         """SIGTERM means stop and save."""
@@ -38,10 +39,10 @@ class StopSwitch:
     def __call__(self) -> Action | None:
         """The request in force, if any; an abort overrides a stop."""
         newest = self._reader.latest()
-        if newest is not None:
+        if newest is not None and self._action != "abort":
             self._action = newest
         elif self._action is None and os.getppid() != self._parent:
-            self._action = "stop"
+            self._action, self.orphaned = "stop", True
         return self._action
 
 
@@ -71,7 +72,7 @@ def run_job(run: RunFolder, writer: EventWriter, switch: StopSwitch) -> Ended:
         backend = load_backend(config.backend)
         action = backend(Job(run, config, writer.write, switch))
     except StopRequested:
-        return Ended(reason="stopped", message="Stopped before training began; nothing was saved")
+        return Ended(reason="stopped", message="Stopped before training was done; nothing was saved")
     except UserError as error:
         _log_traceback()
         return Ended(reason="failed", message=str(error), bad_input=True)
@@ -84,6 +85,10 @@ def run_job(run: RunFolder, writer: EventWriter, switch: StopSwitch) -> Ended:
         return Ended(reason="failed", message=f"{_sentence(error)}. The log {run.log} has the details.")
     if action == "abort":
         return Ended(reason="stopped", message="Aborted; nothing was saved")
+    if action == "stop" and switch.orphaned:
+        return Ended(
+            reason="stopped", message="The supervisor was gone, so training ended; the adapter is saved as it was"
+        )
     if action == "stop":
         return Ended(reason="stopped", message="Stopped as asked; the adapter is saved as it was")
     return Ended(reason="finished")

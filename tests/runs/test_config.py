@@ -134,7 +134,7 @@ def test_names_no_file_can_have_stay_as_they_are(tmp_path: Path, name: str) -> N
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     assert "no such run file" in complaint(tmp_path / "none.toml")
-    assert "cannot be read" in complaint(tmp_path)
+    assert "not a file" in complaint(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -155,8 +155,8 @@ def test_a_whole_name_beats_the_beginning_of_another() -> None:
 def test_a_beginning_that_several_runs_share() -> None:
     make("calm-otter")
     make("calm-owl")
-    for text in ("calm", ""):
-        with pytest.raises(UserError, match="Several runs") as caught:
+    for text, problem in (("calm", "Several runs"), ("", "no run called")):
+        with pytest.raises(UserError, match=problem) as caught:
             find_run(text)
         assert "calm-otter" in caught.value.mend
         assert "calm-owl" in caught.value.mend

@@ -194,6 +194,31 @@ async def test_a_bad_data_file_is_refused_and_the_data_before_stay(tmp_path: Pat
         assert "Starter set" in text(app, "#numbers")
 
 
+async def test_a_huge_row_does_not_freeze_and_a_held_out_file_is_frozen_by_its_full_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = make_rows(40)
+    rows[0]["completion"] = [{"role": "assistant", "content": "word " * 2_000_000}]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    write_jsonl(tmp_path / "held.jsonl", make_rows(20, seed=1))
+    monkeypatch.chdir(tmp_path)
+    app = KtoApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await app.switch_screen(DataScreen(starter_draft(LAPTOP)))
+        for key, name, seen in (("o", "rows.jsonl", "held out: 16 split off"), ("h", "held.jsonl", "20 of its own")):
+            await pilot.press(key)
+            await pilot.pause()
+            app.screen.query_one(Input).value = name
+            await pilot.press("enter")
+            await until(pilot, lambda seen=seen: at(app, DataScreen)() and seen in text(app, "#numbers"), 30)
+        assert "characters]" in text(app, "#rows")
+        await pilot.press("enter")
+        await until(pilot, at(app, RecipeScreen))
+        await pilot.press("enter")
+        await until(pilot, at(app, ReviewScreen))
+        assert str(tmp_path / "held.jsonl") in text(app, "#toml")
+
+
 async def test_help_lists_the_keys_of_the_screen() -> None:
     app = KtoApp()
     async with app.run_test(size=(80, 24)) as pilot:

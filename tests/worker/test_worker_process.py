@@ -150,6 +150,35 @@ def test_stop_request_saves_the_adapter_and_ends(config: Callable[..., RunConfig
     assert not ask(run, "stop"), "nobody is there any more"
 
 
+def test_stop_after_training_keeps_what_was_saved_and_says_so(tiny: Path, tmp_path: Path) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", make_rows(80))
+    held = write_jsonl(tmp_path / "held.jsonl", make_rows(3000, seed=1))
+    values = {"effective_batch": 4, "micro_batch": 2, "max_length": 64, "steps": 1}
+    request = RunRequest(model=str(tiny), data=str(rows), heldout=str(held), overrides=values)
+    run = start(to_config(from_request(request, detect())))
+    wait(run, lambda s: s.phase == "scoring the held-out rows")
+    assert ask(run, "stop")
+    state = wait(run, lambda s: s.ended is not None)
+    assert state.adapter is not None
+    assert state.ended is not None
+    assert "saved" in state.ended.message
+    assert "nothing" not in state.ended.message
+
+
+def test_a_relative_home_works(
+    config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen = config(steps=1, log_every=100)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KTO_TUI_HOME", "relative")
+    run = start(frozen)
+    state = wait(run, lambda s: s.ended is not None)
+    assert state.ended is not None
+    assert state.ended.reason == "finished", state.ended
+    assert [step.step for step in state.steps] == [1], "the last step is logged whatever the interval"
+    assert run.path.is_relative_to(tmp_path / "relative")
+
+
 def test_abort_saves_nothing(config: Callable[..., RunConfig]) -> None:
     run = start(config(steps=5000))
     wait(run, lambda s: s.step >= 1)

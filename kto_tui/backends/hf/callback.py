@@ -1,5 +1,6 @@
 """The one callback between the Hugging Face trainer and the event log."""
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 from peft import PeftModel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from kto_tui.backends.base import Job
+from kto_tui.backends.base import Job, StopRequested
 from kto_tui.backends.hf.device import Device
 from kto_tui.backends.hf.rewards import HeldoutRewards
 from kto_tui.runs.control import Action
@@ -60,6 +61,8 @@ class EventCallback(TrainerCallback):  # type: ignore[misc]
         **_: Any,  # noqa: ANN401
     ) -> None:
         """Look for a request once per optimizer step; evaluate at the recipe's interval."""
+        if state.global_step == state.max_steps:
+            control.should_log = True  # the curve ends where the training does, whatever the interval
         action = self._job.requested()
         if action is not None:
             self.ended_by = action
@@ -75,7 +78,9 @@ class EventCallback(TrainerCallback):  # type: ignore[misc]
         if self._heldout is None:
             return
         begin = time.monotonic()
-        self._job.emit(self._heldout.evaluate(step))
+        # A request that interrupts the scoring is acted on by whoever looks next; nothing learnt is lost by it.
+        with contextlib.suppress(StopRequested):
+            self._job.emit(self._heldout.evaluate(step))
         self._paused += time.monotonic() - begin
 
     def on_log(

@@ -1,11 +1,13 @@
 """Held-out rewards, row by row: what TRL's evaluation averages away."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import torch
 from peft import PeftModel
 
+from kto_tui.backends.base import StopRequested
 from kto_tui.runs.events import Evaluated, finite
 
 
@@ -18,9 +20,20 @@ class HeldoutRewards:
         collate: TRL's collator (pads to the right, masks prompts).
         beta: the loss's beta; reward = beta * (log p - log p_ref), summed over completion tokens.
         batch_size: rows per forward pass.
+        interrupted: asked before each forward pass; True ends the scoring with StopRequested.
     """
 
-    def __init__(self, model: PeftModel, rows: Any, collate: Any, *, beta: float, batch_size: int) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        model: PeftModel,
+        rows: Any,  # noqa: ANN401 - TRL's prepared dataset
+        collate: Any,  # noqa: ANN401 - TRL's collator
+        *,
+        beta: float,
+        batch_size: int,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._interrupted = interrupted
         self._model = model
         keys = ("prompt_ids", "completion_ids", "label")
         # Neighbours of equal length pad little.
@@ -39,6 +52,8 @@ class HeldoutRewards:
         scores = []
         with torch.no_grad():
             for batch in self._batches:
+                if self._interrupted():
+                    raise StopRequested
                 padded = self._collate(batch)
                 ids = padded["input_ids"].to(device)
                 labels = ids.masked_fill(padded["completion_mask"].to(device) == 0, -100)

@@ -22,6 +22,7 @@ from kto_tui.data.sources import Source, open_source
 from kto_tui.errors import UserError
 from kto_tui.recipe import LORA_TARGETS, Recipe
 from kto_tui.runs.control import Action
+from kto_tui.runs.events import PhaseEntered
 
 SAMPLE_PROMPTS = 4
 KEPT_CHECKPOINTS = 2
@@ -49,6 +50,7 @@ def trainer_arguments(recipe: Recipe, rows: PreparedRows, device: Device, output
         fp16=device.autocast and device.precision == "fp16",
         gradient_checkpointing=recipe.gradient_checkpointing,
         logging_steps=recipe.log_every,
+        logging_first_step=True,
         logging_nan_inf_filter=False,
         eval_strategy="no",
         save_strategy="no" if recipe.save_every is None else "steps",
@@ -131,6 +133,7 @@ def train(job: Job) -> Action | None:
                 trainer.data_collator,
                 beta=recipe.beta,
                 batch_size=max(recipe.micro_batch, 8),
+                interrupted=lambda: job.requested() is not None,
             )
         sampler = Sampler(trainer.model, tokenizer, _prompts(source, rows), source.behaviour)
         job.enter("asking the base model")
@@ -143,12 +146,20 @@ def train(job: Job) -> Action | None:
         if callback.ended_by == "abort":
             return "abort"
         save_adapter(trainer.model, tokenizer, job, base=folder, steps=done)
-        if callback.ended_by is None:
-            job.enter("scoring the held-out rows")
+        # What was learnt is safe now: a stop from here on only skips the rest.
+        if not _skipped(job, callback, "scoring the held-out rows"):
             callback.evaluate(done)
-            job.enter("asking the tuned model")
+        if not _skipped(job, callback, "asking the tuned model"):
             job.emit(sampler.sample(done))
     return callback.ended_by
+
+
+def _skipped(job: Job, callback: EventCallback, phase: str) -> bool:
+    """Whether a request cuts off what follows the training; announces the phase otherwise."""
+    callback.ended_by = callback.ended_by or job.requested()
+    if callback.ended_by is None:
+        job.emit(PhaseEntered(phase=phase))
+    return callback.ended_by is not None
 
 
 def _prompts(source: Source, rows: PreparedRows) -> list[Any]:

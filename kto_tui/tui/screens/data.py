@@ -20,6 +20,7 @@ from kto_tui.tui.screens.dialogs import AskDialog
 from kto_tui.tui.wizard import WizardScreen
 
 SHOWN_ROWS = 3
+SHOWN_CHARACTERS = 2_000
 BAR_CELLS = 30
 
 
@@ -100,7 +101,7 @@ class DataScreen(WizardScreen):
         weights = balance_weights(up, down)
         cells = round(BAR_CELLS * up / len(data.rows))
         kind = "plain text" if isinstance(data.rows[0].prompt, str) else "chat messages"
-        held = f"{len(source.heldout.rows)} of its own" if source.heldout else "split off, about a tenth"
+        held = f"{self._draft.heldout_rows} {'of its own' if source.heldout else 'split off'}"
         place = "Starter set: answer first, then stop (CC0)" if self._draft.data == STARTER else str(data.path)
         self.query_one("#numbers", Static).update(
             Content("\n").join(
@@ -162,12 +163,16 @@ class DataScreen(WizardScreen):
         self.post_message(StepRequested("Model", self._draft))
 
 
+def _clip(text: str) -> str:
+    """Laying out millions of characters would freeze the screen."""
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]} [... {len(text):,} characters]"
+
+
 def _render(row: Row, index: int, total: int) -> Content:
     """One row: its number, its label in words, prompt and completion."""
     label = "DESIRABLE" if row.label else "UNDESIRABLE"
     head = Content.assemble(
         (f"Row {index + 1:,} of {total:,}  ", "bold"), (label, "bold reverse"), f"  line {row.line}"
     )
-    prompt = text_of(row.prompt)
-    completion = text_of(row.completion)
+    prompt, completion = (_clip(text_of(part)) for part in (row.prompt, row.completion))
     return Content("\n").join([head, Content(f"  {prompt}"), Content(f"  {completion}")])

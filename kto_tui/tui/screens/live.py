@@ -90,7 +90,7 @@ class LiveScreen(Screen[None]):
         if word in OVER and not self._told_end:
             self._told_end = True
             # Whoever watched to the end wants the result; whoever opens an old run wants the run.
-            if self._watched and state.adapter is not None and state.steps:
+            if self._watched and state.adapter is not None and state.steps and self.app.screen is self:
                 self.call_later(self.action_summary)
         self._watched = True
 
@@ -150,13 +150,14 @@ class LiveScreen(Screen[None]):
             return Content(f" {state.ended.message}")
         if self._word == "died":
             return Content(" The worker is gone without a last word. l shows its log; the steps so far are below.")
+        if self._word in OVER:
+            of = f" of {state.total_steps}" if state.total_steps else ""
+            return Content(f" {self._word} at step {state.step}{of}. {self._outcome()}")
         if not state.steps:
             return Content(f" {state.phase or 'starting'} ...")
-        if self._word in OVER:
-            return Content(f" {self._word} at step {state.step} of {state.total_steps}. {self._outcome()}")
         last, total = state.steps[-1], state.total_steps or state.steps[-1].total_steps
         share = last.step / total if total else 0.0
-        cells = 24
+        cells = 18
         bar = "▓" * round(share * cells) + "░" * (cells - round(share * cells))
         speed = units.metric(last.tokens_per_second, 0)
         busy = (

@@ -44,7 +44,14 @@ class ResultsScreen(Screen[None]):
         parts = [Content(line) for line in summary_lines(self._state)]
         answers = answers_side_by_side(self._state)
         if not answers:
-            parts.append(Content("No answers of the tuned model yet; they come when training is done."))
+            over = self._state.ended is not None
+            parts.append(
+                Content(
+                    "The run ended before the tuned model was asked."
+                    if over
+                    else "No answers of the tuned model yet; they come when training is done."
+                )
+            )
         for prompt, base, tuned in answers:
             parts += [
                 Content(""),

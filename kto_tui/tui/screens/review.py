@@ -22,10 +22,9 @@ from kto_tui.tui.messages import Left, RunOpened, StepRequested
 from kto_tui.tui.wizard import WizardScreen
 
 
-def run_sentence(config: RunConfig, proposal: Plan, rows: int) -> str:
+def run_sentence(config: RunConfig, proposal: Plan, used: int) -> str:
     """What Enter will do, in words."""
     recipe = config.recipe
-    used = min(rows, 200) if config.trial else rows
     steps = recipe.steps or max(1, round(-(-used // recipe.effective_batch) * recipe.epochs))
     return (
         f"Train {config.model} with {recipe.method.upper()} on {units.count(used)} rows: "
@@ -69,12 +68,14 @@ class ReviewScreen(WizardScreen):
     def _show(self) -> None:
         config = to_config(self._draft)
         self.redraw_rail()
-        sentence = run_sentence(config, plan(self._draft), self._draft.rows or 0)
+        sentence = run_sentence(config, plan(self._draft), self._draft.training_rows or 0)
         self.query_one("#sentence", Static).update(Content(sentence))
         self.query_one("#toml", Static).update(Content(to_toml(config)))
 
     def action_trial(self) -> None:
         """Trial run on or off."""
+        if self._starting:
+            return
         self._draft = msgspec.structs.replace(self._draft, trial=not self._draft.trial)
         self._show()
 
@@ -105,9 +106,13 @@ class ReviewScreen(WizardScreen):
         self.post_message(RunOpened(result))
 
     def action_back(self) -> None:
-        """Back to the recipe."""
+        """Back to the recipe; not while a run is being started, which would go on unseen."""
+        if self._starting:
+            return
         self.post_message(StepRequested("Recipe", self._draft))
 
     def action_quit(self) -> None:
         """Leave without training."""
+        if self._starting:
+            return
         self.post_message(Left())

@@ -24,13 +24,13 @@ class RunsScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "attach", "Attach", tooltip="Open the live screen of the run under the cursor"),
-        Binding("escape", "close", "Back"),
+        Binding("escape,q", "close", "Back", key_display="esc"),
     ]
 
     def compose(self) -> ComposeResult:
         """Title, table, keys."""
         yield Static(Content.assemble((" Runs", "bold")), id="rail")
-        yield DataTable(cursor_type="row")
+        yield DataTable[str](cursor_type="row")
         yield Static(id="problem")
         yield KeyLine(self)
 
@@ -62,6 +62,20 @@ class RunsScreen(Screen[None]):
         if not self.is_mounted:
             return
         table = self.query_one(DataTable)
+        ids = [one.id for one in found]
+        if ids != [row.key.value for row in table.ordered_rows]:
+            at = table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value if table.row_count else None
+            table.clear()
+            self._fill(table, found)
+            if at in ids:
+                table.move_cursor(row=ids.index(at))
+        else:
+            self._fill(table, found)
+        problem = self.query_one("#problem", Static)
+        problem.update("No runs yet: the wizard's Review screen starts one.")
+        problem.display = not found
+
+    def _fill(self, table: DataTable[str], found: list[RunSummary]) -> None:
         for one in found:
             cells = {
                 "Run": one.id,
@@ -78,10 +92,6 @@ class RunsScreen(Screen[None]):
                 for column, value in cells.items():
                     if table.get_cell(one.id, column) != value:
                         table.update_cell(one.id, column, value)
-        if not found:
-            problem = self.query_one("#problem", Static)
-            problem.update("No runs yet: the wizard's Review screen starts one.")
-            problem.display = True
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         """Attach to the run under the cursor."""

@@ -78,10 +78,10 @@ def summary_lines(state: RunState) -> list[str]:
     if state.evaluations:
         last = state.evaluations[-1]
         # Before training policy and reference are the same model, so every reward is 0 by definition.
+        lines.append(f"Held-out reward accuracy  before —   after {units.percent(last.accuracy)} of {last.rows} rows")
         lines.append(
-            f"Held-out reward accuracy  before —   after {units.percent(last.accuracy)}  "
-            f"({last.rows} rows; desirable {units.percent(last.accuracy_desirable)}, "
-            f"undesirable {units.percent(last.accuracy_undesirable)})"
+            f"                          desirable {units.percent(last.accuracy_desirable)}, "
+            f"undesirable {units.percent(last.accuracy_undesirable)}"
         )
         lines.append(f"Reward margin             before —   after {units.metric(last.margin, 2, signed=True)}")
     before, after = _ends(state)

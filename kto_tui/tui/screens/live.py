@@ -168,9 +168,9 @@ class LiveScreen(Screen[None]):
     def _outcome(self) -> str:
         """Held-out figures where there are any; g shows the rest."""
         if not self.state.evaluations:
-            return "g shows what there is of results."
+            return "g: results so far"
         last = self.state.evaluations[-1]
-        return f"Held-out accuracy {units.percent(last.accuracy)} of {last.rows} rows. g shows the results."
+        return f"Held-out accuracy {units.percent(last.accuracy)} of {last.rows} rows; g: results"
 
     def on_resize(self) -> None:
         """The header is laid out by hand."""

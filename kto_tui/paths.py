@@ -24,6 +24,13 @@ def models_home() -> Path:
     return data_home() / "models"
 
 
+def cache_home() -> Path:
+    """Folder for what can be computed again: prepared rows and reference scores."""
+    if os.environ.get("KTO_TUI_HOME"):
+        return data_home() / "cache"
+    return platformdirs.user_cache_path("kto-tui", appauthor=False)
+
+
 def hub_cache() -> Path:
     """Where huggingface_hub keeps downloads (same rules as its ``HF_HUB_CACHE`` constant)."""
     if cache := os.environ.get("HF_HUB_CACHE"):

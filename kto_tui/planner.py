@@ -29,6 +29,7 @@ DEFAULT_BECAUSE = {
     "undesirable_weight": "label balance, Eq. 8",
     "epochs": "more tend to overfit",
     "steps": "as many as the epochs give",
+    "long_rows": "their beginnings teach too",
     "lora_targets": "all linear layers learn best",
     "schedule": "usual with a warm-up",
     "warmup": "a gentle start",
@@ -114,7 +115,7 @@ def _smaller(recipe: Recipe, device: str) -> list[tuple[str, Any, str]]:
     """The next thing to give up when memory runs short, dearest last."""
     options: list[tuple[str, Any, str]] = []
     half = recipe.micro_batch // 2
-    if half >= 2 and recipe.effective_batch % half == 0:
+    if half:
         options.append(("micro_batch", half, "a larger one would not fit"))
     if not recipe.gradient_checkpointing:
         options.append(("gradient_checkpointing", True, "activations would not fit otherwise"))
@@ -170,8 +171,7 @@ def propose(
     if rows is not None and "steps" not in locked:
         _set_intervals(values, because, rows)
     if "micro_batch" not in locked:
-        effective = values["effective_batch"]
-        values["micro_batch"] = next(n for n in (8, 4, 2, *range(3, effective + 1)) if effective % n == 0)
+        values["micro_batch"] = min(8, values["effective_batch"])
         because["micro_batch"] = "the largest that fits, to 8"
     recipe = with_overrides(Recipe(), values)
     predicted = estimate(model, recipe, device)

@@ -88,9 +88,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         int,
         _meta(
             "Micro-batch",
-            "Rows per forward pass; must divide the effective batch, 2 or more",
+            "Rows per pass, at most; sets memory and speed, not what is learnt",
             common=True,
-            ge=2,
+            ge=1,
             le=1024,
             unit="rows",
         ),
@@ -106,6 +106,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             unit="tokens",
         ),
     ] = 1024
+    long_rows: Annotated[
+        Literal["cut", "skip"],
+        _meta("Long rows", "cut: shorten the answers of rows beyond max length; skip: leave such rows out"),
+    ] = "cut"
     lora_targets: Annotated[
         Literal["minimal", "balanced", "full"],
         _meta("LoRA targets", "minimal: q,v; balanced: q,k,v,o; full: all linear layers", common=True),
@@ -278,10 +282,10 @@ def show_value(field: Field, value: Value) -> str:
 
 def check_recipe(recipe: Recipe) -> Recipe:
     """``recipe`` itself when its fields agree with each other; a UserError naming the two that do not."""
-    if recipe.micro_batch > recipe.effective_batch or recipe.effective_batch % recipe.micro_batch:
+    if recipe.micro_batch > recipe.effective_batch:
         raise UserError(
-            f"A micro-batch of {recipe.micro_batch} does not divide an effective batch of {recipe.effective_batch}",
-            mend="Choose a micro-batch that divides it, for example 2 or the effective batch itself",
+            f"A micro-batch of {recipe.micro_batch} is larger than the effective batch of {recipe.effective_batch}",
+            mend=f"Choose {recipe.effective_batch} or less",
             where="[recipe] micro_batch",
         )
     return recipe

@@ -1,4 +1,4 @@
-"""A tiny random Llama with a real tokenizer trained on the spot: real files, real training, in seconds."""
+"""Tiny random models with a real tokenizer trained on the spot: real files, real training, in seconds."""
 
 import json
 import random
@@ -34,11 +34,30 @@ def write_jsonl(path: Path, rows: list[dict[str, object]]) -> Path:
     return path
 
 
-def make_model(folder: Path, *, chat_template: bool = True) -> Path:
-    """A random two-layer Llama checkpoint with a small BPE tokenizer in ``folder``."""
+# What each architecture of the catalog has that the others have not, made to matter on short rows.
+SPECIALS = {
+    "llama": {"tie_word_embeddings": True},
+    "qwen2": {"tie_word_embeddings": True},
+    "qwen3": {"head_dim": 24},
+    "mistral": {"sliding_window": 12},
+    "gemma2": {
+        "sliding_window": 12,
+        "head_dim": 24,
+        "query_pre_attn_scalar": 24,
+        "attn_logit_softcapping": 5.0,
+        "final_logit_softcapping": 3.0,
+    },
+    "smollm3": {"no_rope_layers": [1, 0]},
+    "phi3": {"tie_word_embeddings": False},
+    "olmo2": {},
+}
+
+
+def make_model(folder: Path, *, chat_template: bool = True, kind: str = "llama") -> Path:
+    """A random two-layer checkpoint of architecture ``kind`` with a small BPE tokenizer in ``folder``."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -52,7 +71,8 @@ def make_model(folder: Path, *, chat_template: bool = True) -> Path:
     if chat_template:
         fast.chat_template = CHAT_TEMPLATE
     torch.manual_seed(0)
-    config = LlamaConfig(
+    config = AutoConfig.for_model(
+        kind,
         vocab_size=len(fast),
         hidden_size=64,
         intermediate_size=128,
@@ -60,12 +80,12 @@ def make_model(folder: Path, *, chat_template: bool = True) -> Path:
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=256,
-        tie_word_embeddings=True,
         eos_token_id=fast.eos_token_id,
         pad_token_id=fast.pad_token_id,
         bos_token_id=None,
+        **SPECIALS[kind],
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     fast.save_pretrained(folder)
     return folder
 

@@ -71,23 +71,3 @@ def split_rows(rows: tuple[Row, ...], *, share: float, seed: int) -> Split:
     train = tuple(row for i, row in enumerate(rows) if i not in chosen)
     heldout = tuple(row for i, row in enumerate(rows) if i in chosen)
     return Split(train, heldout, tuple(notes))
-
-
-def mix_labels(rows: tuple[Row, ...], *, seed: int, window: int) -> tuple[Row, ...]:
-    """Rows in seeded random order, labels spread evenly so that each window of ``window`` rows holds both.
-
-    Both labels are shuffled, merged in proportion and shuffled again inside each window, so the position within a
-    window says nothing about the label.
-    """
-    rng = random.Random(seed)  # noqa: S311 - reproducible order, not secrecy
-    pools = [[row for row in rows if row.label is label] for label in (True, False)]
-    for pool in pools:
-        rng.shuffle(pool)
-    keyed = [((i + 0.5) / len(pool), row) for pool in pools for i, row in enumerate(pool)]
-    merged = [row for _, row in sorted(keyed, key=lambda pair: pair[0])]
-    mixed: list[Row] = []
-    for start in range(0, len(merged), window):
-        part = merged[start : start + window]
-        rng.shuffle(part)
-        mixed.extend(part)
-    return tuple(mixed)

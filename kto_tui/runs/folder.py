@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
+from kto_tui.atomic import write_atomically
 from kto_tui.errors import UserError
 from kto_tui.paths import nearest_existing, runs_home
 from kto_tui.runs import names
-from kto_tui.runs.atomic import write_atomically
 from kto_tui.runs.config import RunConfig, to_toml
 from kto_tui.runs.events import Tail
 from kto_tui.runs.identity import is_alive, read_identity

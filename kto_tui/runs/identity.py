@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from kto_tui.runs.atomic import write_atomically
+from kto_tui.atomic import write_atomically
 
 
 class Identity(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from kto_tui.data.rows import Row
-from kto_tui.data.split import MIN_HELDOUT_ROWS, mix_labels, split_rows
+from kto_tui.data.split import MIN_HELDOUT_ROWS, split_rows
 
 SHARES = st.floats(0.01, 0.5)
 SEEDS = st.integers(0, 2**31 - 1)
@@ -116,43 +116,3 @@ def test_the_seed_chooses() -> None:
 
 
 # Order
-
-
-@given(any_rows(), SEEDS, st.integers(1, 64))
-def test_mixing_is_a_permutation_and_repeats(rows: tuple[Row, ...], seed: int, window: int) -> None:
-    mixed = mix_labels(rows, seed=seed, window=window)
-    assert sorted(mixed, key=lambda row: row.line) == list(rows)
-    assert mixed == mix_labels(rows, seed=seed, window=window)
-
-
-@given(st.integers(1, 150), SEEDS, st.integers(2, 64), st.randoms(use_true_random=False))
-def test_every_full_window_of_a_balanced_set_holds_both_labels(
-    pairs: int, seed: int, window: int, order: object
-) -> None:
-    labels = [True, False] * pairs
-    order.shuffle(labels)
-    mixed = mix_labels(rows_of(labels), seed=seed, window=window)
-    for start in range(0, len(mixed) - window + 1, window):
-        part = mixed[start : start + window]
-        assert abs(count(part, True) - count(part, False)) <= 1 + window % 2
-
-
-@given(distinct_rows(least=20), SEEDS, st.integers(2, 64))
-def test_a_rare_label_is_spread_over_the_windows(rows: tuple[Row, ...], seed: int, window: int) -> None:
-    mixed = mix_labels(rows, seed=seed, window=window)
-    for start in range(0, len(mixed) - window + 1, window):
-        for label in (True, False):
-            expected = window * count(rows, label) / len(rows)
-            assert abs(count(mixed[start : start + window], label) - expected) <= 2
-
-
-def test_the_position_in_a_window_does_not_tell_the_label() -> None:
-    rows = rows_of([True, False] * 2000)
-    first = [mix_labels(rows, seed=seed, window=8)[::8] for seed in range(3)]
-    shares = [count(part, True) / len(part) for part in first]
-    assert all(0.4 < share < 0.6 for share in shares)
-
-
-def test_the_seed_orders() -> None:
-    rows = rows_of([True, False] * 100)
-    assert len({mix_labels(rows, seed=seed, window=8) for seed in range(5)}) == 5

@@ -40,7 +40,7 @@ RECIPES = st.builds(
     desirable_weight=st.none() | st.floats(1e-6, 1000),
     learning_rate=st.floats(1e-12, 0.1),
     steps=st.none() | st.integers(1, 10**6),
-    micro_batch=st.sampled_from([2, 4, 8]),
+    micro_batch=st.sampled_from([1, 2, 3, 8]),
     effective_batch=st.sampled_from([8, 16, 64]),
     schedule=st.sampled_from(["cosine", "linear", "constant"]),
     gradient_checkpointing=st.booleans(),
@@ -179,7 +179,7 @@ def test_an_unknown_recipe_key_names_the_nearest(tmp_path: Path) -> None:
     [
         ("beta = 0", "beta"),
         ("beta = nan", "beta"),
-        ("micro_batch = 1", "micro_batch"),
+        ("micro_batch = 0", "micro_batch"),
         ("max_length = 15", "max_length"),
         ('learning_rate = "fast"', "learning_rate"),
         ("steps = 2.5", "steps"),
@@ -263,7 +263,7 @@ def test_a_frozen_configuration_that_cannot_be_read(tmp_path: Path) -> None:
         good.replace("beta = 0.1", "beta = 100"),
         good.replace("beta = 0.1", "betta = 0.1"),
         good.replace("[recipe]", "[recipes]"),
-        good.replace("micro_batch = 4", "micro_batch = 5"),
+        good.replace("micro_batch = 4", "micro_batch = 17"),
         "broken",
     ):
         file = put(tmp_path, bad)

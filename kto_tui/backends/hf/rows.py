@@ -1,15 +1,18 @@
-"""From checked rows to the datasets a TRL trainer takes: split, ordered, weighed, with nothing dropped in silence."""
+"""From checked rows to windows of token ids: split, prepared and weighed, with nothing dropped in silence."""
+
+import hashlib
 
 import msgspec
-from datasets import Dataset as HubDataset
 from transformers import PreTrainedTokenizerBase
 
 from kto_tui.backends.base import Job
-from kto_tui.data.rows import Row, require_both_labels
+from kto_tui.data.prepare import Prepared, PreparedRow, Settings, Window, prepare
+from kto_tui.data.rows import require_both_labels
 from kto_tui.data.sources import Source
-from kto_tui.data.split import MIN_HELDOUT_ROWS, TRIAL_ROWS, mix_labels, split_rows
+from kto_tui.data.split import MIN_HELDOUT_ROWS, TRIAL_ROWS, split_rows
 from kto_tui.errors import UserError
 from kto_tui.methods.kto import fill_weights
+from kto_tui.paths import cache_home
 from kto_tui.runs.events import DataPrepared, Noted
 
 # Beyond this share the file and max_length do not belong together, and going on would waste the night.
@@ -17,65 +20,55 @@ MAX_DROPPED_SHARE = 0.1
 
 
 class PreparedRows(msgspec.Struct, frozen=True):
-    """Training and held-out rows in TRL's unpaired format, and the label weights."""
+    """Windows to train on, held-out rows, and the label weights.
 
-    train: HubDataset
-    heldout: HubDataset | None
+    ``fingerprint``: of everything the windows depend on.
+    """
+
+    windows: tuple[Window, ...]
+    heldout: tuple[PreparedRow, ...]
     heldout_prompts: tuple[object, ...]
     desirable_weight: float
     undesirable_weight: float
+    fingerprint: str
 
 
-def _record(row: Row) -> dict[str, object]:
-    return {
-        "prompt": msgspec.to_builtins(row.prompt),
-        "completion": msgspec.to_builtins(row.completion),
-        "label": row.label,
-    }
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 over the vocabulary, the rules and the chat template."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    rules = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+    return hashlib.sha256(f"{rules}{tokenizer.chat_template}{tokenizer.eos_token}".encode()).hexdigest()
 
 
-def token_lengths(tokenizer: PreTrainedTokenizerBase, row: Row) -> tuple[int, int]:
-    """Tokens of the prompt alone and of prompt and completion together, by TRL's tokenisation rules."""
-    record = _record(row)
-    if isinstance(row.prompt, str):
-        return len(tokenizer(row.prompt)["input_ids"]), len(tokenizer(f"{row.prompt}{row.completion}")["input_ids"])
-    prompt = tokenizer.apply_chat_template(record["prompt"], add_generation_prompt=True, return_dict=True)
-    whole = tokenizer.apply_chat_template([*record["prompt"], *record["completion"]], return_dict=True)  # type: ignore[misc]
-    return len(prompt["input_ids"]), len(whole["input_ids"])
-
-
-def _fitting(
-    rows: tuple[Row, ...], tokenizer: PreTrainedTokenizerBase, job: Job, path: str
-) -> tuple[tuple[Row, ...], int, int]:
-    """Rows whose prompt leaves room for an answer; (rows, dropped, cut), each drop noted with its line."""
+def _check_lengths(prepared: Prepared, rows: int, job: Job, path: str) -> None:
+    """Say what the length limit did to ``rows`` rows, or refuse when it took too many of them."""
     limit = job.config.recipe.max_length
-    kept: list[Row] = []
-    too_long: list[tuple[int, int]] = []
-    cut = 0
-    for row in rows:
-        prompt, whole = token_lengths(tokenizer, row)
-        if prompt >= limit:
-            too_long.append((row.line, prompt))
-            continue
-        cut += whole > limit
-        kept.append(row)
-    if too_long:
-        line, tokens = too_long[0]
-        longest = max(tokens for _, tokens in too_long)
-        problem = f"{len(too_long)} of {len(rows)} rows have a prompt that alone fills max_length {limit}"
+    if prepared.filled:
+        line, tokens = prepared.filled[0]
+        longest = max(tokens for _, tokens in prepared.filled)
+        problem = f"{len(prepared.filled)} of {rows} rows have a prompt that alone fills max_length {limit}"
         where = f"{path}:{line} (the first, {tokens} tokens)"
-        if len(too_long) > MAX_DROPPED_SHARE * len(rows) or len({row.label for row in kept}) < len(
-            {row.label for row in rows}
-        ):
+        one_label = prepared.desirable in {0, prepared.rows}
+        if len(prepared.filled) > MAX_DROPPED_SHARE * rows or one_label:
             raise UserError(problem, mend=f"Set max_length above {longest} or shorten those prompts", where=where)
         job.emit(Noted(text=f"{where}: {problem}; they are left out. Set max_length above {longest} to keep them."))
-    if cut:
-        job.emit(Noted(text=f"{cut} of {len(rows)} rows are longer than max_length {limit} and are cut on the right"))
-    return tuple(kept), len(too_long), cut
+    if prepared.skipped:
+        line, tokens = prepared.skipped[0]
+        text = f"{len(prepared.skipped)} of {rows} rows are longer than max_length {limit} and are left out"
+        job.emit(Noted(text=f"{path}:{line} (the first, {tokens} tokens): {text}"))
+    if prepared.empty:
+        text = f"{len(prepared.empty)} rows add no token to their prompt and are left out"
+        job.emit(Noted(text=f"{path}:{prepared.empty[0]} (the first): {text}"))
+    if prepared.cut:
+        text = f"{len(prepared.cut)} of {rows} rows are longer than max_length {limit} and are cut on the right"
+        job.emit(Noted(text=text))
+    if prepared.prompts_shortened:
+        text = "rows have a chat template that renders the prompt differently once an answer follows; the answer starts"
+        job.emit(Noted(text=f"{prepared.prompts_shortened} {text} where the two differ"))
 
 
 def prepare_rows(source: Source, tokenizer: PreTrainedTokenizerBase, job: Job) -> PreparedRows:
-    """Split, order, check lengths and weigh the labels of ``source`` for ``job``; emits what was done.
+    """Split ``source``, prepare its windows and weigh its labels for ``job``; emits what was done.
 
     Raises:
         UserError: too few rows, one label only, too many prompts that fill ``max_length``, or chat rows for a
@@ -99,47 +92,58 @@ def prepare_rows(source: Source, tokenizer: PreTrainedTokenizerBase, job: Job) -
         train, heldout, remarks = split.train, split.heldout, split.notes
     for remark in remarks:
         job.emit(Noted(text=remark))
-    train, dropped, cut = _fitting(train, tokenizer, job, path)
-    train = mix_labels(train, seed=recipe.seed, window=recipe.effective_batch)
-    if config.trial:
-        train = train[:TRIAL_ROWS]
-    if len(train) < recipe.micro_batch:
+    name = tokenizer_fingerprint(tokenizer)
+    settings = Settings(
+        max_length=recipe.max_length,
+        effective_batch=recipe.effective_batch,
+        seed=recipe.seed,
+        kl=recipe.loss_type == "kto",
+        long_rows=recipe.long_rows,
+        limit=TRIAL_ROWS if config.trial else None,
+    )
+    cache = cache_home() / "prepared"
+    prepared = prepare(train, tokenizer, settings, tokenizer_id=name, cache=cache)
+    _check_lengths(prepared, len(train), job, path)
+    if prepared.rows < 2:
         raise UserError(
-            f"{len(train)} training rows are fewer than a micro-batch of {recipe.micro_batch}",
-            mend="Add rows or lower micro_batch and effective_batch",
+            f"{prepared.rows} rows are left to train on; KTO needs at least two",
+            mend="Add rows, or raise max_length",
             where=path,
         )
-    if len(train) % recipe.micro_batch == 1:
-        job.emit(Noted(text=f"{path}:{train[-1].line}: left out, because a micro-batch of one row has no KL partner"))
-        train, dropped = train[:-1], dropped + 1
     held_path = path if source.heldout is None else str(source.heldout.path)
-    heldout = _fitting(heldout, tokenizer, job, held_path)[0] if heldout else ()
-    desirable = sum(row.label for row in train)
+    held: tuple[PreparedRow, ...] = ()
+    if heldout:
+        held_settings = msgspec.structs.replace(settings, kl=False, limit=None)
+        prepared_held = prepare(heldout, tokenizer, held_settings, tokenizer_id=name, cache=cache)
+        _check_lengths(prepared_held, len(heldout), job, held_path)
+        held = tuple(row for window in prepared_held.windows for row in window)
+    desirable = prepared.desirable
     weights = fill_weights(
         recipe.desirable_weight,
         recipe.undesirable_weight,
         desirable_rows=desirable,
-        undesirable_rows=len(train) - desirable,
+        undesirable_rows=prepared.rows - desirable,
     )
     job.emit(
         DataPrepared(
-            train_rows=len(train),
-            heldout_rows=len(heldout),
+            train_rows=prepared.rows,
+            heldout_rows=len(held),
             desirable=desirable,
-            undesirable=len(train) - desirable,
-            dropped_rows=dropped,
-            cut_rows=cut,
+            undesirable=prepared.rows - desirable,
+            dropped_rows=prepared.dropped,
+            cut_rows=len(prepared.cut),
             desirable_weight=weights.desirable,
             undesirable_weight=weights.undesirable,
             weights_because=weights.because,
         )
     )
-    if heldout and len(heldout) < MIN_HELDOUT_ROWS and source.heldout is not None:
-        job.emit(Noted(text=f"{held_path} has only {len(heldout)} rows; held-out figures will be rough"))
+    if held and len(held) < MIN_HELDOUT_ROWS and source.heldout is not None:
+        job.emit(Noted(text=f"{held_path} has only {len(held)} rows; held-out figures will be rough"))
     return PreparedRows(
-        train=HubDataset.from_list([_record(row) for row in train]),
-        heldout=HubDataset.from_list([_record(row) for row in heldout]) if heldout else None,
+        windows=prepared.windows,
+        heldout=held,
         heldout_prompts=tuple(dict.fromkeys(row.prompt for row in heldout or train)),
         desirable_weight=weights.desirable,
         undesirable_weight=weights.undesirable,
+        fingerprint=prepared.fingerprint,
     )

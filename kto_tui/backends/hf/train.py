@@ -5,24 +5,31 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import torch
+import transformers
 from peft import LoraConfig
 from transformers import PreTrainedTokenizerBase, PrinterCallback
-from trl import KTOConfig, KTOTrainer
+from trl import KTOConfig
 
+from kto_tui import __version__
 from kto_tui.backends.base import Job
 from kto_tui.backends.hf.adapter import save_adapter
 from kto_tui.backends.hf.callback import EventCallback
 from kto_tui.backends.hf.device import Device, choose_device
 from kto_tui.backends.hf.head import completion_tokens_only
+from kto_tui.backends.hf.kto.reference import ReferenceCache, cache_key, model_fingerprint
+from kto_tui.backends.hf.kto.step import Limits
+from kto_tui.backends.hf.kto.trainer import ExactKTOTrainer
 from kto_tui.backends.hf.model import load_model, load_tokenizer, locate
 from kto_tui.backends.hf.rewards import HeldoutRewards
 from kto_tui.backends.hf.rows import PreparedRows, prepare_rows
 from kto_tui.backends.hf.sampling import Sampler
 from kto_tui.data.sources import Source, open_source
 from kto_tui.errors import UserError
+from kto_tui.paths import cache_home
 from kto_tui.recipe import LORA_TARGETS, Recipe
 from kto_tui.runs.control import Action
-from kto_tui.runs.events import PhaseEntered
+from kto_tui.runs.events import Noted, PhaseEntered
 
 SAMPLE_PROMPTS = 4
 KEPT_CHECKPOINTS = 2
@@ -37,8 +44,7 @@ def trainer_arguments(recipe: Recipe, rows: PreparedRows, device: Device, output
         desirable_weight=rows.desirable_weight,
         undesirable_weight=rows.undesirable_weight,
         max_length=recipe.max_length,
-        per_device_train_batch_size=recipe.micro_batch,
-        gradient_accumulation_steps=recipe.effective_batch // recipe.micro_batch,
+        per_device_train_batch_size=recipe.effective_batch,
         learning_rate=recipe.learning_rate,
         lr_scheduler_type=recipe.schedule,
         warmup_steps=recipe.warmup,
@@ -70,16 +76,29 @@ def build_trainer(
     rows: PreparedRows,
     job: Job,
     device: Device,
-) -> KTOTrainer:
-    """TRL's trainer with a fresh LoRA adapter, without any of the callbacks that print."""
+    folder: Path,
+) -> ExactKTOTrainer:
+    """The exact trainer with a fresh LoRA adapter, without any of the callbacks that print.
+
+    Args:
+        model: the base model.
+        tokenizer: its tokenizer.
+        rows: prepared rows.
+        job: the run.
+        device: what it runs on.
+        folder: where the base model was read from; identifies the reference.
+    """
     recipe = job.config.recipe
     targets = LORA_TARGETS[recipe.lora_targets]
     try:
-        trainer = KTOTrainer(
+        trainer = ExactKTOTrainer(
             model=model,
             args=trainer_arguments(recipe, rows, device, job.run.checkpoints),
-            train_dataset=rows.train,
-            eval_dataset=rows.heldout,
+            windows=rows.windows,
+            limits=Limits(recipe.micro_batch),
+            reference=ReferenceCache(_reference_file(folder, rows, recipe, device)),
+            long_rows=recipe.long_rows,
+            note=lambda text: job.emit(Noted(text=text)),
             processing_class=tokenizer,
             peft_config=LoraConfig(
                 r=recipe.lora_rank,
@@ -105,6 +124,24 @@ def build_trainer(
     return trainer
 
 
+def _reference_file(folder: Path, rows: PreparedRows, recipe: Recipe, device: Device) -> Path:
+    """Where the reference scores of these rows under this model are kept, told apart by all they depend on."""
+    key = cache_key(
+        {
+            "model": model_fingerprint(folder),
+            "rows": rows.fingerprint,
+            "quantization": recipe.quantization,
+            "precision": device.precision,
+            "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
+            "threads": str(torch.get_num_threads()),
+            "torch": str(torch.__version__),
+            "transformers": transformers.__version__,
+            "kto-tui": __version__,
+        }
+    )
+    return cache_home() / "reference" / f"{key}.jsonl"
+
+
 def _load(job: Job) -> tuple[Source, Device, Path, PreTrainedTokenizerBase, PreparedRows, Any]:
     job.enter("reading the data")
     source = open_source(job.config.data, job.config.heldout)
@@ -124,15 +161,15 @@ def train(job: Job) -> Action | None:
     source, device, folder, tokenizer, rows, model = _load(job)
     recipe = job.config.recipe
     with completion_tokens_only():
-        trainer = build_trainer(model, tokenizer, rows, job, device)
+        trainer = build_trainer(model, tokenizer, rows, job, device, folder)
         heldout: HeldoutRewards | None = None
-        if rows.heldout is not None:
+        if rows.heldout:
             heldout = HeldoutRewards(
-                trainer.model,
-                trainer.eval_dataset,
-                trainer.data_collator,
+                trainer.scorer(trainer.model),
+                rows.heldout,
+                trainer.reference_model,
                 beta=recipe.beta,
-                batch_size=max(recipe.micro_batch, 8),
+                max_rows=max(recipe.micro_batch, 8),
                 interrupted=lambda: job.requested() is not None,
             )
         sampler = Sampler(trainer.model, tokenizer, _prompts(source, rows), source.behaviour)

@@ -1,0 +1,136 @@
+"""Attention over a prefix tree, registered with Transformers' attention interface."""
+
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import eager_mask, sdpa_mask
+
+from kto_tui.backends.hf.kto.attention_kernels import Group, plan, tree_attention_batched, tree_attention_rows
+from kto_tui.backends.hf.kto.layout import Layout
+
+PACKED = "kto_packed"
+PACKED_SOFTCAPPED = "kto_packed_softcapped"
+
+
+@dataclass
+class TreePass:
+    """One forward pass over a layout, handed through the model to its attention layers.
+
+    Attributes:
+        layout: the tokens of this pass.
+        batched: pad rows into one call per layer (accelerators) instead of one call per row (CPU).
+        keep: whether keys and values are kept for a later pass over the same tree.
+        past: layer index to keys and values of the tokens before this pass, each (kv_heads, past, head_dim).
+        kept: the same with this pass's tokens appended, filled during the forward when ``keep`` is set.
+    """
+
+    layout: Layout
+    batched: bool
+    keep: bool = False
+    past: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    plans: dict[int | None, tuple[Group, ...]] = field(default_factory=dict)
+
+    def groups(self, window: int | None) -> tuple[Group, ...]:
+        """The layout's rows as the row kernel takes them, under a sliding window of so many tokens or none."""
+        if window not in self.plans:
+            self.plans[window] = plan(self.layout.spans, window)
+        return self.plans[window]
+
+
+def _attend(
+    module: Any,  # noqa: ANN401 - any attention layer
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    tree_pass: TreePass,
+    *,
+    scaling: float | None,
+    sliding_window: int | None,
+    softcap: float | None,
+) -> torch.Tensor:
+    """Output of shape (1, new, heads, head_dim) for query (1, heads, new, head_dim)."""
+    layer = module.layer_idx
+    keys, values = key[0], value[0]
+    if layer in tree_pass.past:
+        past_keys, past_values = tree_pass.past[layer]
+        keys, values = torch.cat([past_keys, keys], dim=1), torch.cat([past_values, values], dim=1)
+    if tree_pass.keep:
+        tree_pass.kept[layer] = (keys.detach(), values.detach())
+    scaling = module.head_dim**-0.5 if scaling is None else scaling
+    if tree_pass.batched:
+        output = tree_attention_batched(
+            query[0], keys, values, tree_pass.layout.spans, scaling=scaling, window=sliding_window, softcap=softcap
+        )
+    else:
+        output = tree_attention_rows(
+            query[0], keys, values, tree_pass.groups(sliding_window), scaling=scaling, softcap=softcap
+        )
+    return output.transpose(0, 1).unsqueeze(0)
+
+
+def _packed_attention(
+    module: Any,  # noqa: ANN401
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    kto_pass: TreePass | None = None,
+    **options: Any,  # noqa: ANN401
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Tree attention for packs; anything else, such as generation, goes to PyTorch's sdpa."""
+    if kto_pass is None:
+        output: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+        return output
+    return _tree(module, query, key, value, kto_pass, options), None
+
+
+def _softcapped_attention(
+    module: Any,  # noqa: ANN401
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    kto_pass: TreePass | None = None,
+    **options: Any,  # noqa: ANN401
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The same for models that cap their scores: sdpa cannot, so the model's own eager attention does the rest."""
+    if kto_pass is None:
+        eager = sys.modules[type(module).__module__].eager_attention_forward
+        result: tuple[torch.Tensor, torch.Tensor | None] = eager(module, query, key, value, attention_mask, **options)
+        return result
+    return _tree(module, query, key, value, kto_pass, options), None
+
+
+def _tree(
+    module: Any,  # noqa: ANN401
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    kto_pass: TreePass,
+    options: dict[str, Any],
+) -> torch.Tensor:
+    return _attend(
+        module,
+        query,
+        key,
+        value,
+        kto_pass,
+        scaling=options.get("scaling"),
+        sliding_window=options.get("sliding_window"),
+        softcap=options.get("softcap"),
+    )
+
+
+def register() -> None:
+    """Make both implementations known to Transformers; calling it again changes nothing."""
+    AttentionInterface.register(PACKED, _packed_attention)
+    AttentionMaskInterface.register(PACKED, sdpa_mask)
+    AttentionInterface.register(PACKED_SOFTCAPPED, _softcapped_attention)
+    AttentionMaskInterface.register(PACKED_SOFTCAPPED, eager_mask)

@@ -1,0 +1,104 @@
+"""A pack as a prefix tree: tokens that several sequences share from their start are computed once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Span:
+    """The tokens one sequence adds to the tree.
+
+    Attributes:
+        start: index of the first among the new tokens.
+        stop: index after the last.
+        path: tree indices of the whole sequence from its first token to its last, shape (length,).
+    """
+
+    start: int
+    stop: int
+    path: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What one forward pass over new tokens of a tree needs.
+
+    Attributes:
+        past: tokens in the tree before this pass.
+        input_ids: new tokens, shape (new,).
+        position_ids: their positions within their sequences, shape (new,).
+        spans: one for each sequence that adds tokens.
+        sources: tree index whose hidden state predicts each scored token, shape (scored,).
+        targets: the scored tokens, shape (scored,).
+        rows: which sequence each scored token belongs to, shape (scored,).
+        sequences: how many sequences there are.
+    """
+
+    past: int
+    input_ids: torch.Tensor
+    position_ids: torch.Tensor
+    spans: tuple[Span, ...]
+    sources: torch.Tensor
+    targets: torch.Tensor
+    rows: torch.Tensor
+    sequences: int
+
+
+class PrefixTree:
+    """Grows by sequences; each token is a node that is told apart by its parent.
+
+    A token's hidden state depends on the tokens before it alone, so a node stands for all sequences that share it.
+    """
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self._children: dict[tuple[int, int], int] = {}
+        self._device = device
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+    def _walk(self, sequence: Sequence[int]) -> list[int]:
+        parent, path = -1, []
+        for token in sequence:
+            parent = self._children.setdefault((parent, token), len(self._children))
+            path.append(parent)
+        return path
+
+    def grow(self, sequences: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Layout:
+        """Add (prompt ids, completion ids) pairs; every completion token that has one before it is scored."""
+        past = len(self)
+        tokens: list[int] = []
+        positions: list[int] = []
+        spans: list[tuple[int, int, list[int]]] = []
+        sources: list[int] = []
+        targets: list[int] = []
+        rows: list[int] = []
+        for row, (prompt, completion) in enumerate(sequences):
+            ids = (*prompt, *completion)
+            before = len(self)
+            path = self._walk(ids)
+            added = len(self) - before
+            if added:
+                spans.append((before - past, before - past + added, path))
+                tokens += ids[-added:]
+                positions += range(len(ids) - added, len(ids))
+            first = max(len(prompt), 1)
+            sources += path[first - 1 : -1]
+            targets += ids[first:]
+            rows += [row] * (len(ids) - first)
+
+        def tensor(values: list[int]) -> torch.Tensor:
+            return torch.tensor(values, dtype=torch.long, device=self._device)
+
+        return Layout(
+            past=past,
+            input_ids=tensor(tokens),
+            position_ids=tensor(positions),
+            spans=tuple(Span(start, stop, tensor(path)) for start, stop, path in spans),
+            sources=tensor(sources),
+            targets=tensor(targets),
+            rows=tensor(rows),
+            sequences=len(sequences),
+        )

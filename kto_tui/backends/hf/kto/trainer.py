@@ -1,0 +1,237 @@
+"""TRL's KTOTrainer with the step made exact: one batch is one effective batch, cut into packs inside the step."""
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from accelerate.utils import is_peft_model
+from datasets import Dataset
+from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerBase
+from trl import KTOConfig, KTOTrainer
+from trl.models.utils import disable_gradient_checkpointing
+
+from kto_tui.backends.hf.kto.architectures import why_plain
+from kto_tui.backends.hf.kto.guards import MemoryRelief, StepGuard
+from kto_tui.backends.hf.kto.lora import fuse_lora
+from kto_tui.backends.hf.kto.reference import ReferenceCache
+from kto_tui.backends.hf.kto.scorer import PackedScorer, PaddedScorer, Scorer, install_packs
+from kto_tui.backends.hf.kto.step import KtoStep, Limits, LossSettings, Share, StepResult
+from kto_tui.data.prepare import Window, deal
+
+Batch = dict[str, tuple[int, Window]]
+
+
+def _one(batch: list[Batch]) -> Batch:
+    return batch[0]
+
+
+class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
+    """Trains on prepared windows; the Trainer's loop, optimizer, schedule, checkpoints and logging are TRL's.
+
+    ``args.per_device_train_batch_size`` and ``gradient_accumulation_steps`` are not used: a window is one batch.
+
+    Args:
+        windows: effective batches from ``kto_tui.data.prepare``.
+        eval_windows: held-out ones, with KL pairs of their own.
+        limits: of packs; ``limits.rows`` is the micro-batch.
+        reference: cache of reference scores; None keeps them in memory.
+        long_rows: what is done with a row that memory cannot hold: "cut" or "skip".
+        note: told, in words, what a person should know.
+        plain: take the padded path even where the packed one is proven.
+        options: those of ``trl.KTOTrainer``, without datasets and collator.
+    """
+
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401 - any causal language model
+        args: KTOConfig,
+        *,
+        windows: Sequence[Window],
+        eval_windows: Sequence[Window] = (),
+        processing_class: PreTrainedTokenizerBase,
+        limits: Limits,
+        reference: ReferenceCache | None = None,
+        long_rows: str = "cut",
+        note: Callable[[str], None] = lambda _: None,
+        plain: bool = False,
+        **options: Any,  # noqa: ANN401
+    ) -> None:
+        longest = max(row.length for window in (*windows, *eval_windows) for row in window)
+        reason = why_plain(model.config, longest)
+        if reason is not None:
+            note(f"Rows are padded instead of packed: {reason}")
+        packed = reason is None and not plain
+        if packed:
+            install_packs(model)
+        # Full fine-tuning scores its reference before the first step: a second model in memory is not needed.
+        full = options.get("peft_config") is None and not is_peft_model(model)
+        args.precompute_ref_log_probs = full
+        # Processes may cut their shares into different numbers of packs, so a pass must not wait for the others.
+        args.ddp_broadcast_buffers = False
+        self._full = full
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=_indices(windows),
+            eval_dataset=_indices(eval_windows) if eval_windows else None,
+            processing_class=processing_class,
+            **options,
+        )
+        self.fused_layers = fuse_lora(self.model) if packed else 0
+        self.windows = tuple(windows)
+        self._eval_windows = tuple(eval_windows)
+        self.model_accepts_loss_kwargs = False
+        self._packed = packed
+        self._pad = processing_class.pad_token_id
+        cache = ReferenceCache() if reference is None else reference
+        self.step = self._step(cache, limits)
+        self._eval_step = self._step(ReferenceCache(), limits)
+        self._guard = StepGuard(note, learning_rate=args.learning_rate)
+        self._relief = MemoryRelief(note, long_rows=long_rows)
+
+    def _step(self, cache: ReferenceCache, limits: Limits) -> KtoStep:
+        return KtoStep(
+            self.scorer(self.model),
+            LossSettings(self.beta, self.loss_type, self.desirable_weight, self.undesirable_weight),
+            reference_model=None if self._full else self.reference_model,
+            cache=cache,
+            limits=limits,
+            add_up=self._add_up,
+            device=self.accelerator.device,
+        )
+
+    def scorer(self, model: Any) -> Scorer:  # noqa: ANN401
+        """How rows are scored under ``model`` (this trainer's, as it is or wrapped)."""
+        if self._packed:
+            return PackedScorer(model, self.accelerator.device)
+        return PaddedScorer(model, self.accelerator.device, self._pad)
+
+    @contextlib.contextmanager
+    def reference_model(self) -> Any:  # noqa: ANN401 - a generator
+        """Inside, the model is the reference: adapters are off."""
+        base = self.accelerator.unwrap_model(self.model)
+        with disable_gradient_checkpointing(base, self.args.gradient_checkpointing_kwargs), base.disable_adapter():
+            yield
+
+    def _add_up(self, value: torch.Tensor) -> torch.Tensor:
+        total: torch.Tensor = self.accelerator.reduce(value, reduction="sum")
+        return total
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:  # noqa: ANN401
+        """Windows are prepared already (``kto_tui.data.prepare``); the datasets hold their indices only."""
+        return dataset
+
+    def _precompute_ref_logps(self, dataset: Dataset, *_: Any) -> Dataset:  # noqa: ANN401
+        """Reference scores are kept by window, see ``train``."""
+        return dataset
+
+    def get_train_dataloader(self) -> DataLoader[Batch]:
+        """Whole windows in order; every process takes its share of each in ``training_step``."""
+        batches: list[Batch] = [{"window": (i, window)} for i, window in enumerate(self.windows)]
+        return DataLoader(batches, batch_size=1, shuffle=False, collate_fn=_one)
+
+    def floating_point_ops(self, _inputs: Batch) -> int:
+        """Not counted: windows are not tensors."""
+        return 0
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Train; when all weights are trained, the reference is scored while the model still is the reference."""
+        if self._full:
+            self._score_ahead(self.step, self.windows)
+            self._score_ahead(self._eval_step, self._eval_windows)
+        return super().train(*args, **kwargs)
+
+    def _score_ahead(self, step: KtoStep, windows: Sequence[Window]) -> None:
+        base = self.accelerator.unwrap_model(self.model)
+        step.reference_model = lambda: disable_gradient_checkpointing(base, self.args.gradient_checkpointing_kwargs)
+        for index, window in enumerate(windows):
+            step.reference(self._share(index, window))
+        step.reference_model = None
+
+    def _share(self, index: int, window: Window) -> Share:
+        ranks = self.accelerator.num_processes
+        rows = deal(window, rank=self.accelerator.process_index, ranks=ranks)
+        return Share(index, rows, len(window), ranks)
+
+    def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:  # noqa: ANN401, ARG002
+        """Forward and backward of one window; the returned loss is its mean on this process, times processes."""
+        model.train()
+        if callable(getattr(self.optimizer, "train", None)):
+            self.optimizer.train()  # schedule-free optimizers
+        self.step.scorer.model = model
+        share = self._share(*inputs["window"])
+        with self.maybe_activation_offload_context:
+            result, share = self._relief.run(
+                self.step, share, self.accelerator.backward, lambda: self.accelerator.no_sync(model), model.zero_grad
+            )
+        tokens = sum(row.length for row in share.rows)
+        self._total_train_tokens += int(self._add_up(torch.tensor(tokens, device=self.accelerator.device)))
+        record(self._metrics["train"], result, self.beta, self._add_up)
+        self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
+        self._last = (result, share)
+        return result.loss
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:  # noqa: ANN401
+        """The gradient norm, as ever; a step whose loss or gradients are not finite is emptied here."""
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        result, share = self._last
+        # fp16's gradient scaler meets infinite gradients while it looks for its scale, and skips those steps itself.
+        gradients_finite = self.accelerator.scaler is not None or bool(torch.isfinite(torch.as_tensor(norm)))
+        if not self._guard.passes(result, share.rows, gradients_finite=gradients_finite, settings=self.step.settings):
+            for parameter in model.parameters():
+                parameter.grad = None
+        return norm
+
+    def evaluate(
+        self,
+        eval_dataset: Any = None,  # noqa: ANN401, ARG002 - the Trainer passes its own
+        ignore_keys: list[str] | None = None,  # noqa: ARG002
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Loss, KL and rewards of the held-out windows, weighted by their rows."""
+        training = self.model.training
+        self.model.eval()
+        values: dict[str, list[float]] = defaultdict(list)
+        self._eval_step.scorer.model = self.model_wrapped
+        loss, rows = 0.0, 0
+        for index, window in enumerate(self._eval_windows):
+            share = self._share(index, window)
+            result = self._eval_step.run(share, None)
+            loss += float(self._add_up(result.loss)) / share.ranks * share.total
+            rows += share.total
+            record(values, result, self.beta, self._add_up)
+        self.model.train(training)
+        metrics = {f"{metric_key_prefix}_loss": loss / rows if rows else float("nan")}
+        metrics |= {f"{metric_key_prefix}_{name}": sum(each) / len(each) for name, each in values.items()}
+        self._metrics["eval"].clear()
+        self.log(dict(metrics))
+        self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+def record(
+    metrics: dict[str, list[float]],
+    result: StepResult,
+    beta: float,
+    add_up: Callable[[torch.Tensor], torch.Tensor],
+) -> None:
+    """Append a window's figures under TRL's names; a label the window does not have leaves no figure."""
+    metrics["kl"].append(float(result.kl))
+    means: dict[str, float] = {}
+    for name, chosen in (("chosen", result.desirable), ("rejected", ~result.desirable)):
+        ratios, log_probs = result.log_ratios[chosen], result.log_probs[chosen]
+        here = torch.stack([torch.tensor(float(len(ratios)), device=ratios.device), ratios.sum(), log_probs.sum()])
+        count, ratio, log_prob = add_up(here).tolist()
+        if count:
+            means[name] = beta * ratio / count
+            metrics[f"rewards/{name}"].append(means[name])
+            metrics[f"logps/{name}"].append(log_prob / count)
+    if len(means) == 2:
+        metrics["rewards/margins"].append(means["chosen"] - means["rejected"])
+
+
+def _indices(windows: Sequence[Window]) -> Dataset:
+    return Dataset.from_dict({"window": list(range(len(windows)))})

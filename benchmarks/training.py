@@ -100,13 +100,13 @@ def plain_arguments(kind: str) -> tuple[torch.dtype, KTOConfig]:
 
 
 def exact(
-    folder: Path, model: Any, windows: tuple[Window, ...], rows: int, cache: str, **changes: Any
+    tokenizer: Any, model: Any, windows: tuple[Window, ...], rows: int, cache: str, **changes: Any
 ) -> ExactKTOTrainer:
     return ExactKTOTrainer(
         model=model,
         args=config(**changes),
         windows=windows,
-        processing_class=AutoTokenizer.from_pretrained(folder),
+        processing_class=tokenizer,
         peft_config=lora(),
         limits=Limits(rows),
         reference=ReferenceCache(Path(cache) / "reference.jsonl" if cache else None),
@@ -136,7 +136,7 @@ def timed_run(options: argparse.Namespace, chats: list[dict[str, Any]], kind: st
         begin = time.perf_counter()
         place = Path(cache) if cache else None
         windows = prepare(rows, tokenizer, SETTINGS, cache=place).windows
-        trainer: Any = exact(folder, model, windows, int(kind.removeprefix("ours-")), cache)
+        trainer: Any = exact(tokenizer, model, windows, int(kind.removeprefix("ours-")), cache)
         phases["preparation"] = time.perf_counter() - begin
     else:
         number_format, trl_arguments = plain_arguments(kind)

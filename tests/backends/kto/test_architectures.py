@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from kto_tui.backends.hf.kto.architectures import PROVEN
-from kto_tui.backends.hf.kto.attention_kernels import plan, tree_attention_batched, tree_attention_rows
+from kto_tui.backends.hf.kto.attention_padded import tree_attention_padded
+from kto_tui.backends.hf.kto.attention_rows import plan, tree_attention_rows
 from kto_tui.backends.hf.kto.layout import PrefixTree
 from kto_tui.catalog import load_catalog
 from tests.backends.kto.conftest import Bench, assert_equal_steps, record
@@ -51,8 +52,12 @@ def test_both_kernels_give_what_each_row_alone_would(window: int | None, softcap
     assert len(tree) == 14, "shared beginnings are computed once"
     inputs = [torch.randn(heads, len(tree), 8, dtype=torch.float64, requires_grad=True) for heads in (4, 2, 2)]
     weight = torch.randn(4, len(tree), 8, dtype=torch.float64)
-    rows = tree_attention_rows(*inputs, plan(layout.spans, window), scaling=0.3, softcap=softcap)
-    batched = tree_attention_batched(*inputs, layout.spans, scaling=0.3, window=window, softcap=softcap)
+    groups = plan(layout.spans, window, torch.float64)
+    with_padding = [torch.nn.functional.pad(each, (0, 0, 0, 2)) for each in inputs]
+    rows = tree_attention_rows(*with_padding, groups, scaling=0.3, softcap=softcap)
+    assert not rows[:, 14:].any()
+    rows = rows[:, :14]
+    padded = tree_attention_padded(*inputs, layout.spans, scaling=0.3, window=window, softcap=softcap)
     expected = torch.zeros(4, len(tree), 8, dtype=torch.float64)
     for span in layout.spans:
         query, key, value = inputs[0][:, span.path], inputs[1][:, span.path], inputs[2][:, span.path]
@@ -64,7 +69,7 @@ def test_both_kernels_give_what_each_row_alone_would(window: int | None, softcap
         attended = scores.masked_fill(hidden, -torch.inf).softmax(-1) @ value.repeat_interleave(2, 0)
         expected = expected.index_copy(1, span.path, attended)
     wanted = torch.autograd.grad((expected * weight).sum(), inputs)
-    for output in (rows, batched):
+    for output in (rows, padded):
         torch.testing.assert_close(output, expected, rtol=1e-6, atol=1e-6)
         found = torch.autograd.grad((output * weight).sum(), inputs)
         for one, other in zip(found, wanted, strict=True):

@@ -4,11 +4,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from kto_tui.backends.hf.kto import head
 from kto_tui.backends.hf.kto.head import completion_log_probs
-from kto_tui.backends.hf.kto.layout import PrefixTree
+from kto_tui.backends.hf.kto.layout import PrefixTree, round_up
 from kto_tui.backends.hf.kto.lora import _LowRankLinear
+from kto_tui.backends.hf.kto.pointwise import _GatedSilu, _RmsNorm
 
 
 @pytest.mark.parametrize("head_learns", [False, True])
@@ -66,6 +68,42 @@ def test_low_rank_linear(with_bias: bool) -> None:
     assert torch.autograd.gradcheck(fused, (x, down, up))
 
 
+def test_rms_norm() -> None:
+    torch.manual_seed(3)
+    module = LlamaRMSNorm(6, eps=1e-3)
+    module.weight.data.normal_()
+    x = torch.randn(2, 5, 6, requires_grad=True)
+    pull = torch.randn(2, 5, 6)
+    found, wanted = _RmsNorm.apply(x, module.weight, 1e-3), module(x)
+    torch.testing.assert_close(found, wanted)
+    leaves = (x, module.weight)
+    for one, other in zip(
+        torch.autograd.grad((found * pull).sum(), leaves),
+        torch.autograd.grad((wanted * pull).sum(), leaves),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_rms_norm_rounds_as_the_model_does_in_bf16() -> None:
+    module = LlamaRMSNorm(64).bfloat16()
+    x = torch.randn(7, 64).bfloat16()
+    assert torch.equal(_RmsNorm.apply(x, module.weight, module.variance_epsilon), module(x))
+
+
+def test_gated_silu() -> None:
+    torch.manual_seed(4)
+    gate, up = (torch.randn(5, 6, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    torch.testing.assert_close(_GatedSilu.apply(gate, up), torch.nn.functional.silu(gate) * up)
+    assert torch.autograd.gradcheck(_GatedSilu.apply, (gate, up))
+
+
+@given(st.integers(1, 5000))
+def test_padding_to_sizes_that_come_again_is_small(count: int) -> None:
+    assert count <= round_up(count) <= count + max(7, count // 8)
+    assert round_up(round_up(count)) == round_up(count)
+
+
 IDS = st.lists(st.integers(0, 3), max_size=6)
 
 
@@ -74,12 +112,13 @@ def test_a_tree_holds_each_beginning_once_and_every_sequence_whole(pairs: list[t
     tree = PrefixTree()
     layout = tree.grow([(tuple(prompt), tuple(completion)) for prompt, completion in pairs])
     beginnings = {tuple([*prompt, *completion][:i]) for prompt, completion in pairs for i in range(1, 13)}
-    assert len(tree) == len(layout.input_ids) == len(beginnings)
-    ids, positions = layout.input_ids.tolist(), layout.position_ids.tolist()
+    assert len(tree) == layout.new == len(beginnings)
+    assert len(layout.input_ids) == len(layout.position_ids) == round_up(layout.new)
+    positions = layout.position_ids.tolist()
     for span in layout.spans:
         path = span.path.tolist()
         assert [positions[node] for node in path] == list(range(len(path)))
         assert path[-(span.stop - span.start) :] == list(range(span.start, span.stop))
-    assert [i for span in layout.spans for i in range(span.start, span.stop)] == list(range(len(ids)))
+    assert [i for span in layout.spans for i in range(span.start, span.stop)] == list(range(layout.new))
     wanted = [(row, token) for row, (p, c) in enumerate(pairs) for token in (c if p else c[1:])]
     assert list(zip(layout.rows.tolist(), layout.targets.tolist(), strict=True)) == wanted

@@ -9,7 +9,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask, sdpa_mask
 
-from kto_tui.backends.hf.kto.attention_kernels import Group, plan, tree_attention_batched, tree_attention_rows
+from kto_tui.backends.hf.kto.attention_padded import tree_attention_padded
+from kto_tui.backends.hf.kto.attention_rows import Group, plan, tree_attention_rows
 from kto_tui.backends.hf.kto.layout import Layout
 
 PACKED = "kto_packed"
@@ -22,24 +23,24 @@ class TreePass:
 
     Attributes:
         layout: the tokens of this pass.
-        batched: pad rows into one call per layer (accelerators) instead of one call per row (CPU).
+        padded: pad rows into one call per layer (accelerators) instead of one call per row (CPU).
         keep: whether keys and values are kept for a later pass over the same tree.
         past: layer index to keys and values of the tokens before this pass, each (kv_heads, past, head_dim).
         kept: the same with this pass's tokens appended, filled during the forward when ``keep`` is set.
     """
 
     layout: Layout
-    batched: bool
+    padded: bool
     keep: bool = False
     past: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
     kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
-    plans: dict[int | None, tuple[Group, ...]] = field(default_factory=dict)
+    plans: dict[tuple[int | None, torch.dtype], tuple[Group, ...]] = field(default_factory=dict)
 
-    def groups(self, window: int | None) -> tuple[Group, ...]:
+    def groups(self, window: int | None, dtype: torch.dtype) -> tuple[Group, ...]:
         """The layout's rows as the row kernel takes them, under a sliding window of so many tokens or none."""
-        if window not in self.plans:
-            self.plans[window] = plan(self.layout.spans, window)
-        return self.plans[window]
+        if (window, dtype) not in self.plans:
+            self.plans[window, dtype] = plan(self.layout.spans, window, dtype)
+        return self.plans[window, dtype]
 
 
 def _attend(
@@ -60,15 +61,16 @@ def _attend(
         past_keys, past_values = tree_pass.past[layer]
         keys, values = torch.cat([past_keys, keys], dim=1), torch.cat([past_values, values], dim=1)
     if tree_pass.keep:
-        tree_pass.kept[layer] = (keys.detach(), values.detach())
+        tokens = tree_pass.layout.past + tree_pass.layout.new
+        tree_pass.kept[layer] = (keys[:, :tokens].detach(), values[:, :tokens].detach())
     scaling = module.head_dim**-0.5 if scaling is None else scaling
-    if tree_pass.batched:
-        output = tree_attention_batched(
+    if tree_pass.padded:
+        output = tree_attention_padded(
             query[0], keys, values, tree_pass.layout.spans, scaling=scaling, window=sliding_window, softcap=softcap
         )
     else:
         output = tree_attention_rows(
-            query[0], keys, values, tree_pass.groups(sliding_window), scaling=scaling, softcap=softcap
+            query[0], keys, values, tree_pass.groups(sliding_window, query.dtype), scaling=scaling, softcap=softcap
         )
     return output.transpose(0, 1).unsqueeze(0)
 

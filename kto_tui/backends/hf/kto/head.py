@@ -4,23 +4,35 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch.nn import functional
 
-# Logits of one tile in float32: enough rows for a good matrix product, few enough to stay near the caches.
+from kto_tui.backends.hf.kto.layout import round_up
+
+# Logits of one tile, as if in float32: enough rows for a good matrix product.
 TILE_BYTES = 24 * 2**20
+# Of a tile, so many rows are in float32 at a time on CPUs: few enough to stay in the caches.
+FLOAT_ROWS = 16
 # Scratch memory of the last tile, by what it must match: taking it afresh for every pass costs page faults.
 _scratch: dict[tuple[int, int, torch.dtype, torch.device], tuple[torch.Tensor, ...]] = {}
 
 
 def _buffers(rows: int, vocabulary: int, dtype: torch.dtype, device: torch.device) -> tuple[torch.Tensor, ...]:
-    """Two tiles in ``dtype`` and two in float32."""
+    """Two tiles in ``dtype`` and two, of ``FLOAT_ROWS`` rows on CPUs, in float32."""
     key = (rows, vocabulary, dtype, device)
     if key not in _scratch:
         _scratch.clear()
+        few = min(FLOAT_ROWS, rows) if device.type == "cpu" else rows
         _scratch[key] = tuple(
-            torch.empty(rows, vocabulary, dtype=each, device=device)
-            for each in (dtype, dtype, torch.float32, torch.float32)
+            torch.empty(count, vocabulary, dtype=each, device=device)
+            for count, each in ((rows, dtype), (rows, dtype), (few, torch.float32), (few, torch.float32))
         )
     return _scratch[key]
+
+
+def tile_size(weight: torch.Tensor) -> int:
+    """Rows per tile for a head of shape (vocabulary, hidden_size), a multiple of 8."""
+    rows: int = TILE_BYTES // (4 * weight.shape[0])
+    return max(16, rows // 8 * 8)
 
 
 class _Tiles:
@@ -31,7 +43,7 @@ class _Tiles:
     ) -> None:
         self._hidden, self._weight, self._bias = hidden, weight, bias
         self._scale, self._softcap = scale, softcap
-        self._size = max(16, TILE_BYTES // (4 * weight.shape[0]))
+        self._size = tile_size(weight)
         self._raw, self._slopes, self._float, self._log_probs = _buffers(
             self._size, weight.shape[0], weight.dtype, weight.device
         )
@@ -48,9 +60,14 @@ class _Tiles:
             logits += self._bias
         if self._scale != 1.0 or self._softcap is not None:
             logits.copy_(_capped(logits.float(), self._scale, self._softcap))
-        out = self._log_probs[:rows]
-        torch.log_softmax(self._float[:rows].copy_(logits), 1, out=out)
-        return out.gather(1, targets[tile, None]).squeeze(1)
+        targets = targets[tile]
+        found = torch.empty(rows, dtype=torch.float32, device=logits.device)
+        for start in range(0, rows, len(self._float)):
+            stop = min(start + len(self._float), rows)
+            wide, out = self._float[: stop - start], self._log_probs[: stop - start]
+            torch.log_softmax(wide.copy_(logits[start:stop]), 1, out=out)
+            found[start:stop] = out.gather(1, targets[start:stop, None]).squeeze(1)
+        return found
 
     def slopes(self, tile: slice, targets: torch.Tensor, log_probs: torch.Tensor) -> torch.Tensor:
         """Derivatives of the target's log-probability by the raw logits, shape (tile, vocabulary).
@@ -150,5 +167,10 @@ def completion_log_probs(
         scale: factor on the logits (``logit_scale`` and its relatives).
         softcap: cap on the logits (``final_logit_softcapping``).
     """
+    count = len(targets)
+    if hidden.device.type == "cpu":
+        rest, size = count % tile_size(weight), tile_size(weight)
+        padding = min(round_up(rest), size) - rest
+        hidden, targets = functional.pad(hidden, (0, 0, 0, padding)), functional.pad(targets, (0, padding))
     log_probs: torch.Tensor = _CompletionLogProbs.apply(hidden, weight, bias, targets, scale, softcap)
-    return log_probs
+    return log_probs[:count]

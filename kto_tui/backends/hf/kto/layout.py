@@ -6,6 +6,16 @@ from dataclasses import dataclass
 import torch
 
 
+def round_up(count: int) -> int:
+    """The next of eight sizes per octave, in multiples of 8.
+
+    oneDNN compiles a kernel for every new shape, about 3 ms each on one x86 machine: as long as a small layer's whole
+    product. A few sizes that come again cost less than that, padding included.
+    """
+    step = max(8, 1 << count.bit_length() >> 4)
+    return -(-count // step) * step
+
+
 @dataclass(frozen=True)
 class Span:
     """The tokens one sequence adds to the tree.
@@ -21,14 +31,25 @@ class Span:
     path: torch.Tensor
 
 
+def hidden_keys(queries: int, length: int, window: int | None, device: torch.device) -> torch.Tensor:
+    """True where a key must not be seen, shape (queries, length): queries are the last tokens of the path."""
+    key = torch.arange(length, device=device)
+    query = torch.arange(length - queries, length, device=device)[:, None]
+    hidden = key > query
+    if window is not None:
+        hidden |= query - key >= window
+    return hidden
+
+
 @dataclass(frozen=True)
 class Layout:
     """What one forward pass over new tokens of a tree needs.
 
     Attributes:
         past: tokens in the tree before this pass.
-        input_ids: new tokens, shape (new,).
-        position_ids: their positions within their sequences, shape (new,).
+        new: tokens that this pass adds.
+        input_ids: new tokens and, on CPUs, padding after them that nothing attends to; shape (padded,).
+        position_ids: their positions within their sequences, shape (padded,).
         spans: one for each sequence that adds tokens.
         sources: tree index whose hidden state predicts each scored token, shape (scored,).
         targets: the scored tokens, shape (scored,).
@@ -37,6 +58,7 @@ class Layout:
     """
 
     past: int
+    new: int
     input_ids: torch.Tensor
     position_ids: torch.Tensor
     spans: tuple[Span, ...]
@@ -54,7 +76,8 @@ class PrefixTree:
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self._children: dict[tuple[int, int], int] = {}
-        self._device = device
+        self._device = torch.device(device)
+        self._rounds = self._device.type == "cpu"
 
     def __len__(self) -> int:
         return len(self._children)
@@ -89,11 +112,17 @@ class PrefixTree:
             targets += ids[first:]
             rows += [row] * (len(ids) - first)
 
+        new = len(tokens)
+        padding = round_up(new) - new if self._rounds else 0
+        tokens += [0] * padding
+        positions += [0] * padding
+
         def tensor(values: list[int]) -> torch.Tensor:
             return torch.tensor(values, dtype=torch.long, device=self._device)
 
         return Layout(
             past=past,
+            new=new,
             input_ids=tensor(tokens),
             position_ids=tensor(positions),
             spans=tuple(Span(start, stop, tensor(path)) for start, stop, path in spans),

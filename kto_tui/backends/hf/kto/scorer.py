@@ -10,6 +10,7 @@ import torch
 from kto_tui.backends.hf.kto.attention import PACKED, PACKED_SOFTCAPPED, TreePass, register
 from kto_tui.backends.hf.kto.head import completion_log_probs
 from kto_tui.backends.hf.kto.layout import PrefixTree
+from kto_tui.backends.hf.kto.pointwise import fuse_pointwise
 from kto_tui.data.prepare import PreparedRow
 
 Rows = Sequence[PreparedRow]
@@ -57,7 +58,7 @@ def _packed_forward(
         use_cache=False,
         kto_pass=kto_pass,
     )
-    hidden = output.last_hidden_state[0]
+    hidden = output.last_hidden_state[0, : layout.new]
     if earlier is not None:
         hidden = torch.cat([earlier.to(hidden.dtype), hidden])
     head = self.get_output_embeddings()
@@ -78,6 +79,7 @@ def install_packs(model: Any) -> None:  # noqa: ANN401 - a causal language model
     model.set_attn_implementation(PACKED_SOFTCAPPED if softcapped else PACKED)
     model.forward_without_packs = model.forward
     model.forward = types.MethodType(_packed_forward, model)
+    fuse_pointwise(model)
 
 
 class PackedScorer:
@@ -103,7 +105,7 @@ class PackedScorer:
         keep: bool,
     ) -> tuple[torch.Tensor, Shared]:
         layout = tree.grow(pairs)
-        tree_pass = TreePass(layout, batched=self._device.type != "cpu", keep=keep)
+        tree_pass = TreePass(layout, padded=self._device.type != "cpu", keep=keep)
         if shared is not None:
             tree_pass.past = shared.kept
         scores, hidden = self.model(

@@ -42,7 +42,7 @@ check: $(VENV)/.dev  ## lint, types and import contracts
 	$(BIN)/lint-imports
 
 test: check          ## check, then every quick test
-	$(BIN)/pytest -m "not proof"
+	$(BIN)/pytest -m "not proof" --numprocesses 2 --dist worksteal
 
 proof: $(VENV)/.dev  ## the slow proofs: the real starter run, end to end
 	$(BIN)/pytest -m proof

@@ -40,10 +40,7 @@ def arguments() -> argparse.Namespace:
 def read_chats(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Rows as TRL's conversational unpaired format."""
     if options.rows == "starter":
-        from kto_tui.paths import presets
-
-        file = presets() / "data" / "direct-answers" / "train.jsonl"
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        return read_starter("train")
     chats = json.loads(Path(options.rows).read_text(encoding="utf-8"))
     return [
         {"prompt": chat["messages"][:-1], "completion": chat["messages"][-1:], "label": chat["label"]}
@@ -52,22 +49,26 @@ def read_chats(options: argparse.Namespace) -> list[dict[str, Any]]:
     ]
 
 
+def read_starter(part: str) -> list[dict[str, Any]]:
+    """The starter set's ``train`` or ``heldout`` rows."""
+    from kto_tui.paths import presets
+
+    file = presets() / "data" / "direct-answers" / f"{part}.jsonl"
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def environment() -> dict[str, str]:
+    """Of the timed processes: this checkout, no hub, no progress bars."""
+    return {**os.environ, "HF_HUB_OFFLINE": "1", "CI": "1", "PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"}
+
+
 def measure(options: argparse.Namespace, kind: str, cache: str) -> dict[str, Any]:
     """One timed run in a fresh process."""
-    command = [
-        sys.executable,
-        __file__,
-        "--rows",
-        options.rows,
-        "--count",
-        str(options.count),
-        "--model",
-        options.model,
-    ]
+    command = [sys.executable, __file__, "--rows", options.rows, "--count", str(options.count)]
+    command += ["--model", options.model] if options.model else []
     command += ["--shape", options.shape] if options.shape else []
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "CI": "1", "PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"}
     done = subprocess.run(
-        [*command, "--run", kind, cache], env=environment, capture_output=True, text=True, check=False
+        [*command, "--run", kind, cache], env=environment(), capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise SystemExit(f"{kind} failed:\n{done.stderr[-3000:]}")

@@ -1,9 +1,13 @@
 """Every test gets a home of its own, and nothing asks the network."""
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Two OpenMP threads that spin for each other make a tiny model crawl on a busy machine. Tests that read it later find it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # No deadline: the machines that run the tests are shared, and a slow example is no failure.
 settings.register_profile("kto-tui", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -15,6 +19,5 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder kto-tui keeps its runs and models in."""
     monkeypatch.setenv("KTO_TUI_HOME", str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    # Two OpenMP threads that spin for each other make a tiny model crawl on a busy machine.
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return tmp_path

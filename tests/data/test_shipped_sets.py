@@ -1,5 +1,6 @@
-"""The shipped data set keeps what its description promises."""
+"""The shipped data sets keep what their descriptions promise."""
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,16 +11,23 @@ import pytest
 from kto_tui.data.behaviour import read_behaviour, shows
 from kto_tui.data.sources import starter_folder
 
-FOLDER = starter_folder()
 Record = dict[str, Any]
+STARTER = starter_folder()
+SETS = sorted(folder.name for folder in STARTER.parent.iterdir())
+# (training rows, their questions, held-out rows) at least
+ENOUGH = {"direct-answers": (480, 200, 80), "bulleted-steps": (200, 100, 40)}
+PARTS = [(name, part) for name in SETS for part in ("train", "heldout")]
+each_part = pytest.mark.parametrize(("name", "part"), PARTS, ids=[f"{name}-{part}" for name, part in PARTS])
+each_set = pytest.mark.parametrize("name", SETS)
 
 
-def load(name: str) -> list[Record]:
-    return [json.loads(line) for line in (FOLDER / name).read_text(encoding="ascii").splitlines()]
+@functools.cache
+def load(name: str, part: str) -> list[Record]:
+    text = (STARTER.parent / name / f"{part}.jsonl").read_text(encoding="ascii")
+    return [json.loads(line) for line in text.splitlines()]
 
 
-TRAIN, HELDOUT = load("train.jsonl"), load("heldout.jsonl")
-BEHAVIOUR = read_behaviour(FOLDER / "behaviour.toml")
+BEHAVIOUR = read_behaviour(STARTER / "behaviour.toml")
 
 
 def question(record: Record) -> str:
@@ -34,39 +42,45 @@ def folded(text: str) -> str:
     return " ".join(text.lower().split())
 
 
-QUESTIONS = {folded(question(record)) for record in TRAIN}
+def questions(name: str, part: str) -> set[str]:
+    return {folded(question(record)) for record in load(name, part)}
 
 
-def test_there_is_enough_of_it() -> None:
-    assert len(TRAIN) >= 480
-    assert len(QUESTIONS) >= 200
-    assert len(HELDOUT) >= 80
+@each_set
+def test_there_is_enough_of_it(name: str) -> None:
+    rows, different, heldout = ENOUGH[name]
+    assert len(load(name, "train")) >= rows
+    assert len(questions(name, "train")) >= different
+    assert len(load(name, "heldout")) >= heldout
 
 
-def test_heldout_questions_are_others() -> None:
-    assert not QUESTIONS & {folded(question(record)) for record in HELDOUT}
+@each_set
+def test_heldout_questions_are_others(name: str) -> None:
+    assert not questions(name, "train") & questions(name, "heldout")
 
 
 def test_behaviour_prompts_are_not_trained_on() -> None:
     prompts = [folded(prompt.text) for prompt in BEHAVIOUR.prompts]
     assert len(set(prompts)) == len(prompts) >= 4
-    assert not QUESTIONS & set(prompts)
+    assert not questions(STARTER.name, "train") & set(prompts)
 
 
-@pytest.mark.parametrize("rows", [TRAIN, HELDOUT], ids=["train", "heldout"])
-def test_labels_are_balanced(rows: list[Record]) -> None:
+@each_part
+def test_labels_are_balanced(name: str, part: str) -> None:
+    rows = load(name, part)
     assert abs(sum(record["label"] for record in rows) / len(rows) - 0.5) <= 0.02
 
 
-def test_no_row_occurs_twice() -> None:
-    every = TRAIN + HELDOUT
+@each_set
+def test_no_row_occurs_twice(name: str) -> None:
+    every = load(name, "train") + load(name, "heldout")
     assert len({(folded(question(record)), folded(answer(record))) for record in every}) == len(every)
     assert len({folded(answer(record)) for record in every}) == len(every)
 
 
-@pytest.mark.parametrize("rows", [TRAIN, HELDOUT], ids=["train", "heldout"])
-def test_trl_conversational_format(rows: list[Record]) -> None:
-    for record in rows:
+@each_part
+def test_trl_conversational_format(name: str, part: str) -> None:
+    for record in load(name, part):
         assert set(record) == {"prompt", "completion", "label"}
         assert isinstance(record["label"], bool)
         assert [turn["role"] for turn in record["prompt"]] == ["user"]
@@ -76,7 +90,7 @@ def test_trl_conversational_format(rows: list[Record]) -> None:
             assert turn["content"] == turn["content"].strip() != ""
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.iterdir()), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(STARTER.parent.glob("*/*")), ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_ascii_only(path: Path) -> None:
     assert path.read_bytes().isascii()
     assert b"\r" not in path.read_bytes()
@@ -95,18 +109,27 @@ def test_the_threshold_rule_finds_a_length_that_tells() -> None:
     assert best_threshold([1, 1, 1, 1], [False, False, True, True]) == 0.5
 
 
-@pytest.mark.parametrize("rows", [TRAIN, HELDOUT], ids=["train", "heldout"])
+@each_part
 @pytest.mark.parametrize("measure", [len, lambda text: len(text.split())], ids=["characters", "words"])
-def test_length_alone_does_not_tell_the_label(rows: list[Record], measure: Callable[[str], int]) -> None:
+def test_length_alone_does_not_tell_the_label(name: str, part: str, measure: Callable[[str], int]) -> None:
+    rows = load(name, part)
     lengths = [measure(answer(record)) for record in rows]
     assert best_threshold(lengths, [record["label"] for record in rows]) <= 0.70
 
 
 def test_desirable_answers_show_the_behaviour() -> None:
+    rows = load(STARTER.name, "train")
     share = {
-        label: sum(shows(BEHAVIOUR, answer(record), finished=True) for record in TRAIN if record["label"] is label)
-        / sum(record["label"] is label for record in TRAIN)
+        label: sum(shows(BEHAVIOUR, answer(record), finished=True) for record in rows if record["label"] is label)
+        / sum(record["label"] is label for record in rows)
         for label in (True, False)
     }
     assert share[True] >= 0.95
     assert share[False] < share[True]
+
+
+def test_desirable_bulleted_answers_are_lists_and_nothing_else() -> None:
+    for record in load("bulleted-steps", "train"):
+        bulleted = [line.startswith("- ") for line in answer(record).splitlines()]
+        assert all(bulleted) if record["label"] else not any(bulleted)
+        assert 2 <= len(bulleted) <= 5 or not record["label"]

@@ -2,9 +2,9 @@
 
     python benchmarks/overhead.py --step-seconds 1.5
 
-Reads the gauges of a process tree as the supervisor does, every 2 s, and writes a step's event as the trainer does. The
-cost of the supervisor's polling is measured over an idle stretch. Shares are of one core; ``--step-seconds`` is the time
-of an optimizer step to compare an event with.
+Reads the gauges of a process tree as the supervisor does, every 2 s, and writes a step's event as the trainer does.
+The cost of the supervisor's polling is measured over an idle stretch. Shares are of one core; ``--step-seconds`` is the
+time of an optimizer step to compare an event with.
 """
 
 import argparse
@@ -63,9 +63,7 @@ def main() -> None:
         "poll_ms": polling(50) * 1e3,
     }
     found["share_percent"] = 0.1 * (
-        found["gauges_ms"] / GAUGE_SECONDS
-        + found["poll_ms"] / POLL_SECONDS
-        + found["event_ms"] / options.step_seconds
+        found["gauges_ms"] / GAUGE_SECONDS + found["poll_ms"] / POLL_SECONDS + found["event_ms"] / options.step_seconds
     )
     if options.json:
         print(json.dumps(found))

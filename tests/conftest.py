@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Two OpenMP threads that spin for each other make a tiny model crawl on a busy machine. Tests that read it later find it.
+# Two OpenMP threads that spin for each other make a tiny model crawl on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # No deadline: the machines that run the tests are shared, and a slow example is no failure.

@@ -257,6 +257,20 @@ def test_bad_rows_found_by_the_tokenizer_end_with_a_sentence(tiny: Path, tmp_pat
     assert "Traceback" not in state.ended.message
 
 
+def test_rows_of_one_label_after_the_length_limit_end_with_a_sentence(tiny: Path, tmp_path: Path) -> None:
+    rows = make_rows(80)
+    for row in rows:
+        if not row["label"]:
+            row["completion"] = [{"role": "assistant", "content": "the cat sat " * 60}]
+    path = write_jsonl(tmp_path / "long.jsonl", rows)
+    values = {"max_length": 64, "steps": 2, "effective_batch": 4, "long_rows": "skip"}
+    run = start(to_config(from_request(RunRequest(model=str(tiny), data=str(path), overrides=values), detect())))
+    state = wait(run, lambda s: s.ended is not None)
+    assert state.ended is not None
+    assert state.ended.bad_input
+    assert "all have the label True" in state.ended.message
+
+
 def test_a_few_long_prompts_are_left_out_with_a_note(tiny: Path, tmp_path: Path) -> None:
     rows = make_rows(80)
     rows[7]["prompt"] = [{"role": "user", "content": "the cat sat " * 60}]

@@ -3,6 +3,7 @@
 import hashlib
 
 import msgspec
+import transformers
 from transformers import PreTrainedTokenizerBase
 
 from kto_tui.backends.base import Job
@@ -37,7 +38,8 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     """SHA-256 over the vocabulary, the rules and the chat template."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     rules = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
-    return hashlib.sha256(f"{rules}{tokenizer.chat_template}{tokenizer.eos_token}".encode()).hexdigest()
+    special = sorted(tokenizer.special_tokens_map.items())
+    return hashlib.sha256(f"{rules}{tokenizer.chat_template}{special}{transformers.__version__}".encode()).hexdigest()
 
 
 def _check_lengths(prepared: Prepared, rows: int, job: Job, path: str) -> None:
@@ -62,6 +64,17 @@ def _check_lengths(prepared: Prepared, rows: int, job: Job, path: str) -> None:
     if prepared.cut:
         text = f"{len(prepared.cut)} of {rows} rows are longer than max_length {limit} and are cut on the right"
         job.emit(Noted(text=text))
+    if prepared.single is not None:
+        text = "this row is left out, because no other row is there to estimate its KL with"
+        job.emit(Noted(text=f"{path}:{prepared.single}: {text}"))
+    if prepared.merged:
+        text = f"{prepared.merged} rows left over, too few for a step of their own, are trained with the last full step"
+        job.emit(Noted(text=text))
+    if prepared.own:
+        text = (
+            f"{prepared.own} rows meet an answer equal to their own as their mismatched one, as their step has no other"
+        )
+        job.emit(Noted(text=f"{text}; KL is underestimated there"))
     if prepared.prompts_shortened:
         text = "rows have a chat template that renders the prompt differently once an answer follows; the answer starts"
         job.emit(Noted(text=f"{prepared.prompts_shortened} {text} where the two differ"))
@@ -108,6 +121,12 @@ def prepare_rows(source: Source, tokenizer: PreTrainedTokenizerBase, job: Job) -
         raise UserError(
             f"{prepared.rows} rows are left to train on; KTO needs at least two",
             mend="Add rows, or raise max_length",
+            where=path,
+        )
+    if prepared.desirable in {0, prepared.rows}:
+        raise UserError(
+            f"The {prepared.rows} rows that are left to train on all have the label {prepared.desirable > 0}",
+            mend="Train without --trial" if config.trial else "Raise max_length, or add rows of the other label",
             where=path,
         )
     held_path = path if source.heldout is None else str(source.heldout.path)

@@ -1,5 +1,6 @@
 """One KTO run on TRL from rows to adapter."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,12 @@ from peft import LoraConfig
 from transformers import PreTrainedTokenizerBase, PrinterCallback
 from trl import KTOConfig
 
-from kto_tui import __version__
 from kto_tui.backends.base import Job
 from kto_tui.backends.hf.adapter import save_adapter
 from kto_tui.backends.hf.callback import EventCallback
 from kto_tui.backends.hf.device import Device, choose_device
 from kto_tui.backends.hf.head import completion_tokens_only
-from kto_tui.backends.hf.kto.reference import ReferenceCache, cache_key, model_fingerprint
+from kto_tui.backends.hf.kto.reference import ReferenceCache, cache_key, kernels_fingerprint, model_fingerprint
 from kto_tui.backends.hf.kto.step import Limits
 from kto_tui.backends.hf.kto.trainer import ExactKTOTrainer
 from kto_tui.backends.hf.model import load_model, load_tokenizer, locate
@@ -129,14 +129,15 @@ def _reference_file(folder: Path, rows: PreparedRows, recipe: Recipe, device: De
     key = cache_key(
         {
             "model": model_fingerprint(folder),
-            "rows": rows.fingerprint,
+            "rows": hashlib.sha256(msgspec.msgpack.encode(rows.windows)).hexdigest(),
+            "rank": f"{os.environ.get('RANK', '0')} of {os.environ.get('WORLD_SIZE', '1')}",
             "quantization": recipe.quantization,
             "precision": device.precision,
             "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
             "threads": str(torch.get_num_threads()),
             "torch": str(torch.__version__),
             "transformers": transformers.__version__,
-            "kto-tui": __version__,
+            "kernels": kernels_fingerprint(),
         }
     )
     return cache_home() / "reference" / f"{key}.jsonl"

@@ -14,7 +14,7 @@ from kto_tui.data.prepare.windows import Window, mix_labels, pair
 from kto_tui.data.rows import Row
 
 # Changes when the same input would be prepared differently, so that old cache files are not read.
-VERSION = 1
+VERSION = 2
 KEPT_FILES = 16
 DIGEST_BYTES = 32
 
@@ -53,6 +53,8 @@ class Prepared(msgspec.Struct, frozen=True):
         cut: lines of rows whose completion was cut on the right.
         prompts_shortened: rows whose chat template renders the prompt differently once an answer follows.
         single: line of a row left out because it had no other row to be paired with, None normally.
+        merged: rows left over that were too few for a window and are in the last one.
+        own: rows whose mismatched completion equals their own, because their window has no other.
         fingerprint: SHA-256 of everything the windows depend on.
     """
 
@@ -63,6 +65,8 @@ class Prepared(msgspec.Struct, frozen=True):
     cut: tuple[int, ...]
     prompts_shortened: int
     single: int | None
+    merged: int
+    own: int
     fingerprint: str
 
     @property
@@ -108,14 +112,17 @@ def build(rows: Sequence[TokenRow], settings: Settings, *, key: str = "") -> Pre
     if settings.kl and windows and len(windows[-1]) == 1:
         single = windows.pop()[0].line
     used = [row for window in windows for row in window]
+    paired = tuple(pair(window, max_length=limit, kl=settings.kl) for window in windows)
     return Prepared(
-        windows=tuple(pair(window, max_length=limit, kl=settings.kl) for window in windows),
+        windows=paired,
         filled=filled,
         skipped=skipped,
         empty=empty,
         cut=tuple(sorted(row.line for row in used if row.length > limit)),
         prompts_shortened=sum(row.lost_prompt > 0 for row in used),
         single=single,
+        merged=max(0, len(windows[-1]) - settings.effective_batch) if windows else 0,
+        own=sum(row.kl_completion_ids == row.completion_ids for window in paired for row in window),
         fingerprint=key,
     )
 

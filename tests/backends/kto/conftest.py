@@ -42,11 +42,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 class Bench:
     """One model, one set of rows, and the trainings on them."""
 
-    def __init__(self, folder: Path, output: Path, *, rows: int = 44, chat: bool = True, kl: bool = True) -> None:
+    def __init__(
+        self, folder: Path, output: Path, *, rows: int = 44, answers: int = 1, chat: bool = True, kl: bool = True
+    ) -> None:
         self.folder = folder
         self.output = output
         self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
         records = make_rows(rows, chat=chat)
+        for index, each in enumerate(records):  # ``answers`` rows in a row share one prompt
+            each["prompt"] = records[index - index % answers]["prompt"]
         self.rows = [
             Row(
                 msgspec.convert(record["prompt"], tuple[Message, ...]) if chat else str(record["prompt"]),

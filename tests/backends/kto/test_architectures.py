@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kto_tui.backends.hf.kto.architectures import PROVEN
-from kto_tui.backends.hf.kto.attention_padded import tree_attention_padded
+from kto_tui.backends.hf.kto.attention_padded import plan_padded, tree_attention_padded
 from kto_tui.backends.hf.kto.attention_rows import plan, tree_attention_rows
 from kto_tui.backends.hf.kto.layout import PrefixTree
 from kto_tui.catalog import load_catalog
@@ -57,7 +57,7 @@ def test_both_kernels_give_what_each_row_alone_would(window: int | None, softcap
     rows = tree_attention_rows(*with_padding, groups, scaling=0.3, softcap=softcap)
     assert not rows[:, 14:].any()
     rows = rows[:, :14]
-    padded = tree_attention_padded(*inputs, layout.spans, scaling=0.3, window=window, softcap=softcap)
+    padded = tree_attention_padded(*inputs, plan_padded(layout.spans, window), scaling=0.3, softcap=softcap)
     expected = torch.zeros(4, len(tree), 8, dtype=torch.float64)
     for span in layout.spans:
         query, key, value = inputs[0][:, span.path], inputs[1][:, span.path], inputs[2][:, span.path]

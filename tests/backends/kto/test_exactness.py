@@ -60,3 +60,12 @@ def test_plain_trl_does_depend_on_the_micro_batch(bench: Callable[..., Bench]) -
         losses.append([entry["loss"] for entry in trainer.state.log_history if "loss" in entry])
     assert len(losses[0]) == len(losses[1])
     assert max(abs(one - other) for one, other in zip(*losses, strict=True)) > 1e-3
+
+
+@pytest.mark.parametrize("answers", [2, 44])
+def test_prompts_with_several_answers_are_shared_and_equal_plain_trl(bench: Callable[..., Bench], answers: int) -> None:
+    it = bench(answers=answers)
+    trainer = it.exact(8)
+    exact = record(trainer)
+    assert_equal_steps(record(it.plain()), exact)
+    assert_equal_steps(record(it.exact(3)), exact)

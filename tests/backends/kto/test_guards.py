@@ -1,12 +1,15 @@
 """A step that is not finite is skipped, three in a row end the run, and one long row does not."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 
-from kto_tui.backends.hf.kto.guards import is_out_of_memory
+from kto_tui.backends.hf.kto.guards import SCALER_PATIENCE, StepGuard, is_out_of_memory
+from kto_tui.backends.hf.kto.step import LossSettings, StepResult
 from kto_tui.errors import UserError
 from tests.backends.kto.conftest import Bench, record
 
@@ -76,6 +79,56 @@ def test_a_base_model_without_a_finite_score_is_named(bench: Callable[..., Bench
         model.model.norm.weight.fill_(float("nan"))
     with pytest.raises(UserError, match="base model itself"):
         it.exact(model=model).train()
+
+
+def test_a_loss_that_is_no_number_is_a_gap_in_the_curve_and_no_more(bench: Callable[..., Bench]) -> None:
+    trainer = bench().exact(arguments={"num_train_epochs": 1})
+    run = trainer.step.run
+
+    def spoiled(*args: Any) -> Any:
+        result = run(*args)
+        broken = trainer.state.global_step == 1
+        return msgspec.structs.replace(result, loss=result.loss * float("nan")) if broken else result
+
+    trainer.step.run = spoiled
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert [math.isfinite(loss) for loss in losses] == [True, False, True, True, True, True]
+
+
+def test_a_scaler_may_skip_steps_but_not_for_ever(bench: Callable[..., Bench]) -> None:
+    it = bench()
+    settings = LossSettings(0.1, "kto", 1.0, 1.0)
+    fine = torch.zeros(1)
+    result = StepResult(torch.tensor(0.5), fine, fine, fine, fine, torch.tensor([True]))
+    guard = StepGuard(lambda _: None, learning_rate=1e-4)
+
+    def step() -> bool:
+        return guard.passes(result, it.prepared.windows[0], gradients_finite=False, settings=settings, scaled=True)
+
+    assert all(step() for _ in range(SCALER_PATIENCE))
+    assert not step()
+    assert not step()
+    with pytest.raises(UserError, match="in a row"):
+        step()
+
+
+def test_the_kl_pass_gives_way_before_rows_are_touched(bench: Callable[..., Bench]) -> None:
+    it = bench(rows=16)
+    notes: list[str] = []
+    trainer = it.exact(1, note=notes.append, arguments={"num_train_epochs": 2})
+    score = trainer.step.scorer._score
+
+    def limited(tree: Any, pairs: Any, shared: Any, *, keep: bool) -> Any:
+        if len(pairs) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return score(tree, pairs, shared, keep=keep)
+
+    trainer.step.scorer._score = limited
+    small = record(trainer)
+    whole = record(it.exact(8, arguments={"num_train_epochs": 2}))
+    assert notes == ["Memory ran out: from now on the KL term is scored in smaller packs"]
+    assert [step.loss for step in small] == pytest.approx([step.loss for step in whole], abs=1e-5)
 
 
 def exhaust(trainer: Any, tokens: int) -> None:

@@ -132,6 +132,13 @@ def test_one_row_alone_has_no_pair_and_is_named() -> None:
     assert (lines_of(without_kl), without_kl.single) == ([1], None)
 
 
+def test_rows_left_over_and_rows_that_meet_their_own_answer_are_counted() -> None:
+    rows = tuple(TokenRow(line, line % 2 == 0, (1,), (2, 3) if line < 7 else (4, line)) for line in range(1, 10))
+    prepared = build(rows, Settings(max_length=9, effective_batch=8, seed=1))
+    assert prepared.merged == 1
+    assert prepared.own == sum(row.kl_completion_ids == row.completion_ids for row in prepared.windows[0]) >= 3
+
+
 def test_no_rows_make_no_windows() -> None:
     prepared = build((), BASE)
     assert (prepared.windows, prepared.rows, prepared.desirable, prepared.dropped) == ((), 0, 0, 0)

@@ -9,7 +9,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask, sdpa_mask
 
-from kto_tui.backends.hf.kto.attention_padded import tree_attention_padded
+from kto_tui.backends.hf.kto.attention_padded import PaddedRows, plan_padded, tree_attention_padded
 from kto_tui.backends.hf.kto.attention_rows import Group, plan, tree_attention_rows
 from kto_tui.backends.hf.kto.layout import Layout
 
@@ -35,12 +35,19 @@ class TreePass:
     past: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
     kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
     plans: dict[tuple[int | None, torch.dtype], tuple[Group, ...]] = field(default_factory=dict)
+    padded_plans: dict[int | None, PaddedRows] = field(default_factory=dict)
 
     def groups(self, window: int | None, dtype: torch.dtype) -> tuple[Group, ...]:
         """The layout's rows as the row kernel takes them, under a sliding window of so many tokens or none."""
         if (window, dtype) not in self.plans:
             self.plans[window, dtype] = plan(self.layout.spans, window, dtype)
         return self.plans[window, dtype]
+
+    def padded_rows(self, window: int | None) -> PaddedRows:
+        """The same as the padded kernel takes them."""
+        if window not in self.padded_plans:
+            self.padded_plans[window] = plan_padded(self.layout.spans, window)
+        return self.padded_plans[window]
 
 
 def _attend(
@@ -66,7 +73,7 @@ def _attend(
     scaling = module.head_dim**-0.5 if scaling is None else scaling
     if tree_pass.padded:
         output = tree_attention_padded(
-            query[0], keys, values, tree_pass.layout.spans, scaling=scaling, window=sliding_window, softcap=softcap
+            query[0], keys, values, tree_pass.padded_rows(sliding_window), scaling=scaling, softcap=softcap
         )
     else:
         output = tree_attention_rows(

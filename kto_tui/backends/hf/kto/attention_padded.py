@@ -4,20 +4,54 @@ Gives each new token the softmax attention over its own path from the root, and 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
 from kto_tui.backends.hf.kto.layout import Span, hidden_keys
 
 
+@dataclass(frozen=True)
+class PaddedRows:
+    """Rows padded to the longest of them.
+
+    Attributes:
+        paths: tree index of each row's path, shape (rows, longest).
+        queries: index of each new token, shape (rows, most new tokens).
+        hidden: True where a key is not seen, shape (rows, 1, most new tokens, longest).
+        counts: new tokens per row.
+    """
+
+    paths: torch.Tensor
+    queries: torch.Tensor
+    hidden: torch.Tensor
+    counts: tuple[int, ...]
+
+
+def plan_padded(spans: Sequence[Span], window: int | None) -> PaddedRows:
+    """``spans`` as padded rows, made once per layout and window and used by every layer."""
+    device = spans[0].path.device
+    longest = max(span.path.numel() for span in spans)
+    counts = tuple(span.stop - span.start for span in spans)
+    paths = torch.zeros(len(spans), longest, dtype=torch.long, device=device)
+    queries = torch.zeros(len(spans), max(counts), dtype=torch.long, device=device)
+    hidden = torch.ones(len(spans), 1, max(counts), longest, dtype=torch.bool, device=device)
+    hidden[..., 0] = False  # a padded query sees something, so that no row is all minus infinity
+    for row, (span, count) in enumerate(zip(spans, counts, strict=True)):
+        length = span.path.numel()
+        paths[row, :length] = span.path
+        queries[row, :count] = torch.arange(span.start, span.stop, device=device)
+        hidden[row, 0, :count, :length] = hidden_keys(count, length, window, device)
+    return PaddedRows(paths, queries, hidden, counts)
+
+
 def tree_attention_padded(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    spans: Sequence[Span],
+    rows: PaddedRows,
     *,
     scaling: float,
-    window: int | None = None,
     softcap: float | None = None,
 ) -> torch.Tensor:
     """Attended values as query: (heads, new, head_dim).
@@ -25,31 +59,18 @@ def tree_attention_padded(
     Args:
         query: shape (heads, new, head_dim).
         key: shape (kv_heads, past + new, head_dim), and ``value`` alike.
-        spans: of the new tokens.
+        rows: from ``plan_padded``.
         scaling: of the scores.
-        window: how many tokens back a token sees, itself included.
         softcap: cap on the scores.
     """
-    device = query.device
-    longest = max(span.path.numel() for span in spans)
-    most = max(span.stop - span.start for span in spans)
-    paths = torch.zeros(len(spans), longest, dtype=torch.long, device=device)
-    queries = torch.zeros(len(spans), most, dtype=torch.long, device=device)
-    hidden = torch.ones(len(spans), 1, most, longest, dtype=torch.bool, device=device)
-    hidden[..., 0] = False  # a padded query sees something, so that no row is all minus infinity
-    for row, span in enumerate(spans):
-        count, length = span.stop - span.start, span.path.numel()
-        paths[row, :length] = span.path
-        queries[row, :count] = torch.arange(span.start, span.stop, device=device)
-        hidden[row, 0, :count, :length] = hidden_keys(count, length, window, device)
     groups = query.shape[0] // key.shape[0]
-    q = query[:, queries].transpose(0, 1)
-    k = key[:, paths].transpose(0, 1).repeat_interleave(groups, dim=1)
-    v = value[:, paths].transpose(0, 1).repeat_interleave(groups, dim=1)
+    q = query[:, rows.queries].transpose(0, 1)
+    k = key[:, rows.paths].transpose(0, 1).repeat_interleave(groups, dim=1)
+    v = value[:, rows.paths].transpose(0, 1).repeat_interleave(groups, dim=1)
     if softcap is None:
-        attended = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=~hidden, scale=scaling)
+        attended = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=~rows.hidden, scale=scaling)
     else:
         scores = softcap * torch.tanh(torch.matmul(q, k.transpose(2, 3)).float() * (scaling / softcap))
-        attended = torch.matmul(torch.softmax(scores.masked_fill(hidden, float("-inf")), dim=-1).to(v.dtype), v)
-    parts = [attended[row, :, : span.stop - span.start] for row, span in enumerate(spans)]
-    return torch.cat(parts, dim=1)
+        weights = torch.softmax(scores.masked_fill(rows.hidden, float("-inf")), dim=-1)
+        attended = torch.matmul(weights.to(v.dtype), v)
+    return torch.cat([attended[row, :, :count] for row, count in enumerate(rows.counts)], dim=1)

@@ -13,6 +13,9 @@ from kto_tui.errors import UserError
 
 # So many steps in a row without a finite loss and gradient end the run.
 PATIENCE = 3
+# fp16's scaler starts at 2^16 and halves with every infinite gradient, which it skips itself: after so many in a row
+# the gradients are infinite at any scale.
+SCALER_PATIENCE = 20
 # A reward beyond this saturates the loss: the policy has left the reference far behind.
 RUNAWAY_REWARD = 50.0
 
@@ -27,17 +30,22 @@ class StepGuard:
     def __init__(self, note: Callable[[str], None], *, learning_rate: float) -> None:
         self._note = note
         self._learning_rate = learning_rate
-        self._in_a_row = 0
+        self._in_a_row = self._rescaled = 0
 
-    def passes(self, result: StepResult, rows: Window, *, gradients_finite: bool, settings: LossSettings) -> bool:
-        """Whether the step may be taken.
+    def passes(
+        self, result: StepResult, rows: Window, *, gradients_finite: bool, settings: LossSettings, scaled: bool = False
+    ) -> bool:
+        """Whether the step may be taken. ``scaled``: a gradient scaler skips infinite gradients itself.
 
         Raises:
             UserError: it may not, for the third time in a row.
         """
         loss_finite = bool(torch.isfinite(result.loss))
         if loss_finite and gradients_finite:
-            self._in_a_row = 0
+            self._in_a_row = self._rescaled = 0
+            return True
+        if scaled and loss_finite and self._rescaled < SCALER_PATIENCE:
+            self._rescaled += 1
             return True
         self._in_a_row += 1
         what = "the gradient is" if loss_finite else "the loss is"
@@ -118,6 +126,10 @@ class MemoryRelief:
             rows = min(step.limits.rows, len(share.rows)) // 2
             self._note(f"Memory ran out: from now on {rows} rows at a time (effective batch unchanged)")
             step.limits = Limits(rows, step.limits.tokens)
+            return share
+        if step.room > 1:
+            step.room = 1
+            self._note("Memory ran out: from now on the KL term is scored in smaller packs")
             return share
         longest = max(share.rows, key=lambda row: row.length)
         half = len(longest.completion_ids) // 2

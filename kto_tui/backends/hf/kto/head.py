@@ -81,7 +81,8 @@ class _Tiles:
             bend = 1 - (logits.float() / self._softcap).square()
         slopes = torch.softmax(logits, 1, out=self._slopes[:rows]).neg_()
         # In the logits' dtype 1 - p would lose most of a confident token's gradient: it is made in float32.
-        slopes.scatter_(1, targets[tile, None], (1 - log_probs.exp())[:, None].to(slopes.dtype))
+        # (Indexed, because scatter_ copies the whole tile on CPUs.)
+        slopes[torch.arange(rows, device=slopes.device), targets[tile]] = (1 - log_probs.exp()).to(slopes.dtype)
         if bend is not None:
             slopes = (slopes * bend).to(slopes.dtype)
         return slopes.mul_(self._scale) if self._scale != 1.0 else slopes

@@ -1,8 +1,8 @@
 """Reference log-probabilities, computed once per window and kept on disk for later epochs and runs."""
 
-import contextlib
 import hashlib
 import os
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +11,19 @@ import msgspec
 KEPT_FILES = 32
 # Of each weights file so much is read at so many places: enough to tell fine-tunes of one model apart in milliseconds.
 SAMPLE_BYTES, SAMPLES = 65_536, 16
+
+
+def _checked(line: bytes) -> "WindowReference | None":
+    """The scores that ``line`` holds, None if it is torn or damaged."""
+    digest, _, body = line.partition(b" ")
+    if digest != b"%08x" % zlib.crc32(body):
+        return None
+    try:
+        found = msgspec.json.decode(body, type=WindowReference)
+    except msgspec.DecodeError:
+        return None
+    rows = sum(found.cuts)
+    return found if len(found.matched) == rows and len(found.mismatched) in {0, rows} else None
 
 
 class WindowReference(msgspec.Struct, frozen=True, array_like=True):
@@ -30,18 +43,28 @@ class WindowReference(msgspec.Struct, frozen=True, array_like=True):
 
 
 def model_fingerprint(folder: Path) -> str:
-    """SHA-256 over the configuration, and names, sizes and samples of the weights files in ``folder``."""
+    """SHA-256 over the configuration, and names, sizes, times and samples of the weights files in ``folder``."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.json")) + sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.bin")):
-        size = path.stat().st_size
+        status = path.stat()
+        size = status.st_size
         digest.update(f"{path.name}:{size}:".encode())
         with path.open("rb") as file:
             if path.suffix == ".json":
                 digest.update(file.read())
                 continue
+            digest.update(str(status.st_mtime_ns).encode())
             for sample in range(SAMPLES):
                 file.seek(max(0, (size - SAMPLE_BYTES) * sample // (SAMPLES - 1)))
                 digest.update(file.read(SAMPLE_BYTES))
+    return digest.hexdigest()
+
+
+def kernels_fingerprint() -> str:
+    """SHA-256 over the code that scores: another version of it rounds differently."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
@@ -72,8 +95,8 @@ class ReferenceCache:
         except OSError:
             return
         for line in lines:
-            with contextlib.suppress(msgspec.DecodeError):  # a line torn by a crash is computed again
-                found = msgspec.json.decode(line, type=WindowReference)
+            found = _checked(line)
+            if found is not None:  # what is damaged is computed again
                 self._found[found.window] = found
 
     def get(self, window: int, cuts: tuple[int, ...]) -> WindowReference | None:
@@ -91,7 +114,8 @@ class ReferenceCache:
             new = not self._file.exists()
             # A leading line break ends a line that a crash left torn; empty lines are skipped on reading.
             with self._file.open("ab") as file:
-                file.write(b"\n" + msgspec.json.encode(scores) + b"\n")
+                body = msgspec.json.encode(scores)
+                file.write(b"\n%08x %b\n" % (zlib.crc32(body), body))
             if new:
                 self._prune(self._file.parent)
         except OSError:

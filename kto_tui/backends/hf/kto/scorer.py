@@ -49,18 +49,21 @@ def _packed_forward(
     if kto_pass is None:
         return self.forward_without_packs(*args, **kwargs)
     layout = kto_pass.layout
-    # A mask of four dimensions is taken as it is; tree attention knows its own.
-    mask = torch.empty(1, 1, 1, 1, device=layout.input_ids.device)
-    output = self.base_model(
-        input_ids=layout.input_ids[None],
-        position_ids=layout.position_ids[None],
-        attention_mask=mask,
-        use_cache=False,
-        kto_pass=kto_pass,
-    )
-    hidden = output.last_hidden_state[0, : layout.new]
-    if earlier is not None:
-        hidden = torch.cat([earlier.to(hidden.dtype), hidden])
+    if layout.new:
+        # A mask of four dimensions is taken as it is; tree attention knows its own.
+        mask = torch.empty(1, 1, 1, 1, device=layout.input_ids.device)
+        output = self.base_model(
+            input_ids=layout.input_ids[None],
+            position_ids=layout.position_ids[None],
+            attention_mask=mask,
+            use_cache=False,
+            kto_pass=kto_pass,
+        )
+        hidden = output.last_hidden_state[0, : layout.new]
+        if earlier is not None:
+            hidden = torch.cat([earlier.to(hidden.dtype), hidden])
+    else:  # rows with one prompt: every mismatched pair is another row's matched one
+        hidden = earlier
     head = self.get_output_embeddings()
     scores = completion_log_probs(
         hidden[layout.sources].to(head.weight.dtype),

@@ -16,8 +16,8 @@ from kto_tui.backends.hf.kto.scorer import Rows, Scorer, Shared
 from kto_tui.data.prepare import Window, packs
 
 # A pass without gradient keeps one layer's activations, a gradient pass every layer's: so many times the tokens of
-# the largest gradient pack still cost less memory than that pack.
-PASS_WITHOUT_GRADIENT = 8
+# the largest gradient pack still cost less memory than that pack. With checkpointing a gradient pass keeps little more.
+WITHOUT_GRADIENT, WITH_CHECKPOINTING = 8, 2
 
 
 class LossSettings(msgspec.Struct, frozen=True):
@@ -79,6 +79,7 @@ class KtoStep:
         cache: of reference scores.
         limits: of packs.
         add_up: sums a tensor over all processes.
+        room: tokens of a pass without gradient, as a multiple of the largest gradient pack's.
         device: of the results.
     """
 
@@ -92,7 +93,9 @@ class KtoStep:
         limits: Limits,
         add_up: Callable[[torch.Tensor], torch.Tensor],
         device: torch.device,
+        room: int = WITHOUT_GRADIENT,
     ) -> None:
+        self.room = room
         self.scorer = scorer
         self.settings = settings
         self.reference_model = reference_model
@@ -124,7 +127,7 @@ class KtoStep:
             raise RuntimeError(f"window {share.index} has no reference scores, and its model has been trained since")
         matched: list[float] = []
         mismatched: list[float] = []
-        joint = self._joint(parts)
+        joint = self._joint(share)
         with self._timed("reference"), torch.no_grad(), self.reference_model():
             for part in parts:
                 scores, shared = self.scorer.matched(part, keep=joint)
@@ -141,13 +144,17 @@ class KtoStep:
     def _mismatched(self, rows: Window, parts: list[Window]) -> torch.Tensor:
         """Scores of all mismatched pairs, in few packs: without gradient more tokens fit than in training."""
         lengths = [len(row.prompt_ids) + len(row.kl_completion_ids) for row in rows]
-        room = PASS_WITHOUT_GRADIENT * max(sum(row.length for row in part) for part in parts)
+        room = self.room * max(sum(row.length for row in part) for part in parts)
         cuts = packs(lengths, max_rows=len(rows), max_tokens=room)
         return torch.cat([self.scorer.mismatched(rows[cut.start : cut.stop]) for cut in cuts])
 
-    def _joint(self, parts: list[Window]) -> bool:
-        """Whether the mismatched pass can start from the matched pass's prompts: only if there is one pack."""
-        return self.settings.kl and len(parts) == 1 and self.scorer.shares_prompts
+    def _joint(self, share: Share) -> bool:
+        """Whether the mismatched pass can start from the matched pass's prompts: only if there is one pack.
+
+        Every process answers the same, because they exchange KL at that point.
+        """
+        one_pack = -(-share.total // share.ranks) <= self.limits.rows and self.limits.tokens is None
+        return self.settings.kl and one_pack and self.scorer.shares_prompts
 
     def _tensor(self, values: tuple[float, ...]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.float32, device=self._device)
@@ -174,7 +181,7 @@ class KtoStep:
         parts = self._cut(share)
         reference = self.reference(share, parts)
         kl = torch.zeros((), device=self._device)
-        joint = self._joint(parts)
+        joint = self._joint(share)
         if self.settings.kl and not joint:
             with self._timed("kl"):
                 kl = self._kl(share, self._mismatched(share.rows, parts), reference.mismatched)

@@ -18,7 +18,15 @@ from kto_tui.backends.hf.kto.guards import MemoryRelief, StepGuard
 from kto_tui.backends.hf.kto.lora import fuse_lora
 from kto_tui.backends.hf.kto.reference import ReferenceCache
 from kto_tui.backends.hf.kto.scorer import PackedScorer, PaddedScorer, Scorer, install_packs
-from kto_tui.backends.hf.kto.step import KtoStep, Limits, LossSettings, Share, StepResult
+from kto_tui.backends.hf.kto.step import (
+    WITH_CHECKPOINTING,
+    WITHOUT_GRADIENT,
+    KtoStep,
+    Limits,
+    LossSettings,
+    Share,
+    StepResult,
+)
 from kto_tui.data.prepare import Window, deal
 
 Batch = dict[str, tuple[int, Window]]
@@ -59,8 +67,12 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
         plain: bool = False,
         **options: Any,  # noqa: ANN401
     ) -> None:
-        longest = max(row.length for window in (*windows, *eval_windows) for row in window)
-        reason = why_plain(model.config, longest)
+        longest = max(
+            len(row.prompt_ids) + max(len(row.completion_ids), len(row.kl_completion_ids))
+            for window in (*windows, *eval_windows)
+            for row in window
+        )
+        reason = why_plain(model.config, max(longest, args.max_length or 0))
         if reason is not None:
             note(f"Rows are padded instead of packed: {reason}")
         packed = reason is None and not plain
@@ -71,7 +83,9 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
         args.precompute_ref_log_probs = full
         # Processes may cut their shares into different numbers of packs, so a pass must not wait for the others.
         args.ddp_broadcast_buffers = False
+        args.gradient_accumulation_steps = 1
         self._full = full
+        self._scored = self._loss_broke = False
         super().__init__(
             model=model,
             args=args,
@@ -84,6 +98,8 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
         self.windows = tuple(windows)
         self._eval_windows = tuple(eval_windows)
         self.model_accepts_loss_kwargs = False
+        if getattr(self, "aux_loss_enabled", False):
+            note("The loss is KTO's alone: the auxiliary loss of this model's router is left out")
         self._packed = packed
         self._pad = processing_class.pad_token_id
         cache = ReferenceCache() if reference is None else reference
@@ -101,6 +117,7 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
             limits=limits,
             add_up=self._add_up,
             device=self.accelerator.device,
+            room=WITH_CHECKPOINTING if self.args.gradient_checkpointing else WITHOUT_GRADIENT,
         )
 
     def scorer(self, model: Any) -> Scorer:  # noqa: ANN401
@@ -139,17 +156,20 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
 
     def train(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Train; when all weights are trained, the reference is scored while the model still is the reference."""
-        if self._full:
-            self._score_ahead(self.step, self.windows)
-            self._score_ahead(self._eval_step, self._eval_windows)
+        self._score_ahead()
         return super().train(*args, **kwargs)
 
-    def _score_ahead(self, step: KtoStep, windows: Sequence[Window]) -> None:
+    def _score_ahead(self) -> None:
+        if not self._full or self._scored:
+            return
         base = self.accelerator.unwrap_model(self.model)
-        step.reference_model = lambda: disable_gradient_checkpointing(base, self.args.gradient_checkpointing_kwargs)
-        for index, window in enumerate(windows):
-            step.reference(self._share(index, window))
-        step.reference_model = None
+        for step, windows in ((self.step, self.windows), (self._eval_step, self._eval_windows)):
+            step.reference_model = lambda: disable_gradient_checkpointing(base, self.args.gradient_checkpointing_kwargs)
+            with self.accelerator.autocast():
+                for index, window in enumerate(windows):
+                    step.reference(self._share(index, window))
+            step.reference_model = None
+        self._scored = True
 
     def _share(self, index: int, window: Window) -> Share:
         ranks = self.accelerator.num_processes
@@ -172,15 +192,27 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
         record(self._metrics["train"], result, self.beta, self._add_up)
         self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
         self._last = (result, share)
-        return result.loss
+        if torch.isfinite(result.loss):
+            return result.loss
+        # The Trainer sums losses between log lines; a NaN would never leave that sum again.
+        self._loss_broke = True
+        return torch.zeros_like(result.loss)
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """The Trainer's, with no loss where one of the steps had none."""
+        if self._loss_broke and "loss" in logs:
+            logs = {**logs, "loss": float("nan")}
+            self._loss_broke = False
+        super().log(logs, *args, **kwargs)
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:  # noqa: ANN401
         """The gradient norm, as ever; a step whose loss or gradients are not finite is emptied here."""
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         result, share = self._last
-        # fp16's gradient scaler meets infinite gradients while it looks for its scale, and skips those steps itself.
-        gradients_finite = self.accelerator.scaler is not None or bool(torch.isfinite(torch.as_tensor(norm)))
-        if not self._guard.passes(result, share.rows, gradients_finite=gradients_finite, settings=self.step.settings):
+        finite = bool(torch.isfinite(torch.as_tensor(norm)))
+        scaled = self.accelerator.scaler is not None
+        settings = self.step.settings
+        if not self._guard.passes(result, share.rows, gradients_finite=finite, settings=settings, scaled=scaled):
             for parameter in model.parameters():
                 parameter.grad = None
         return norm
@@ -191,7 +223,8 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
         ignore_keys: list[str] | None = None,  # noqa: ARG002
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """Loss, KL and rewards of the held-out windows, weighted by their rows."""
+        """Loss of the held-out rows; KL and rewards are means over their windows."""
+        self._score_ahead()
         training = self.model.training
         self.model.eval()
         values: dict[str, list[float]] = defaultdict(list)
@@ -199,15 +232,16 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
         loss, rows = 0.0, 0
         for index, window in enumerate(self._eval_windows):
             share = self._share(index, window)
-            result = self._eval_step.run(share, None)
+            with self.accelerator.autocast():
+                result = self._eval_step.run(share, None)
             loss += float(self._add_up(result.loss)) / share.ranks * share.total
             rows += share.total
             record(values, result, self.beta, self._add_up)
-        self.model.train(training)
         metrics = {f"{metric_key_prefix}_loss": loss / rows if rows else float("nan")}
         metrics |= {f"{metric_key_prefix}_{name}": sum(each) / len(each) for name, each in values.items()}
         self._metrics["eval"].clear()
         self.log(dict(metrics))
+        self.model.train(training)
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 

@@ -1,6 +1,7 @@
 """Attention over a prefix tree, registered with Transformers' attention interface."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,39 +83,33 @@ def _attend(
     return output.transpose(0, 1).unsqueeze(0)
 
 
-def _packed_attention(
-    module: Any,  # noqa: ANN401
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    *,
-    kto_pass: TreePass | None = None,
-    **options: Any,  # noqa: ANN401
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Tree attention for packs; anything else, such as generation, goes to PyTorch's sdpa."""
-    if kto_pass is None:
-        output: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-        return output
-    return _tree(module, query, key, value, kto_pass, options), None
+Attention = Callable[..., tuple[torch.Tensor, torch.Tensor | None]]
 
 
-def _softcapped_attention(
-    module: Any,  # noqa: ANN401
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    *,
-    kto_pass: TreePass | None = None,
-    **options: Any,  # noqa: ANN401
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The same for models that cap their scores: sdpa cannot, so the model's own eager attention does the rest."""
-    if kto_pass is None:
-        eager = sys.modules[type(module).__module__].eager_attention_forward
-        result: tuple[torch.Tensor, torch.Tensor | None] = eager(module, query, key, value, attention_mask, **options)
-        return result
-    return _tree(module, query, key, value, kto_pass, options), None
+def _eager(module: Any) -> Attention:  # noqa: ANN401
+    """The eager attention of the model that ``module`` belongs to."""
+    eager: Attention = sys.modules[type(module).__module__].eager_attention_forward
+    return eager
+
+
+def _or_packed(plain: Callable[[Any], Attention]) -> Attention:
+    """Tree attention for packs; for anything else, such as generation, what ``plain`` gives for the layer."""
+
+    def attend(
+        module: Any,  # noqa: ANN401
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        *,
+        kto_pass: TreePass | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if kto_pass is None:
+            return plain(module)(module, query, key, value, attention_mask, **options)
+        return _tree(module, query, key, value, kto_pass, options), None
+
+    return attend
 
 
 def _tree(
@@ -139,7 +134,8 @@ def _tree(
 
 def register() -> None:
     """Make both implementations known to Transformers; calling it again changes nothing."""
-    AttentionInterface.register(PACKED, _packed_attention)
+    AttentionInterface.register(PACKED, _or_packed(lambda _: sdpa_attention_forward))
     AttentionMaskInterface.register(PACKED, sdpa_mask)
-    AttentionInterface.register(PACKED_SOFTCAPPED, _softcapped_attention)
+    # sdpa cannot cap its scores.
+    AttentionInterface.register(PACKED_SOFTCAPPED, _or_packed(_eager))
     AttentionMaskInterface.register(PACKED_SOFTCAPPED, eager_mask)

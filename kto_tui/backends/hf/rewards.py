@@ -57,10 +57,16 @@ class HeldoutRewards:
 
     def rewards(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Rewards and labels of all rows, both of shape (rows,)."""
-        if self._reference is None:
-            with self._reference_model():
-                self._reference = self._log_probs()
-        return self._beta * (self._log_probs() - self._reference), self._labels
+        model = self._scorer.model
+        was_training = model.training
+        model.eval()
+        try:
+            if self._reference is None:
+                with self._reference_model():
+                    self._reference = self._log_probs()
+            return self._beta * (self._log_probs() - self._reference), self._labels
+        finally:
+            model.train(was_training)
 
     def evaluate(self, step: int) -> Evaluated:
         """The event that reports them."""

@@ -21,17 +21,13 @@ MAX_DROPPED_SHARE = 0.1
 
 
 class PreparedRows(msgspec.Struct, frozen=True):
-    """Windows to train on, held-out rows, and the label weights.
-
-    ``fingerprint``: of everything the windows depend on.
-    """
+    """Windows to train on, held-out rows, and the label weights."""
 
     windows: tuple[Window, ...]
     heldout: tuple[PreparedRow, ...]
     heldout_prompts: tuple[object, ...]
     desirable_weight: float
     undesirable_weight: float
-    fingerprint: str
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -64,6 +60,13 @@ def _check_lengths(prepared: Prepared, rows: int, job: Job, path: str) -> None:
     if prepared.cut:
         text = f"{len(prepared.cut)} of {rows} rows are longer than max_length {limit} and are cut on the right"
         job.emit(Noted(text=text))
+    if prepared.prompts_shortened:
+        text = "rows have a chat template that renders the prompt differently once an answer follows; the answer starts"
+        job.emit(Noted(text=f"{prepared.prompts_shortened} {text} where the two differ"))
+
+
+def _note_windows(prepared: Prepared, job: Job, path: str) -> None:
+    """Say which training rows did not come out even in windows and KL pairs."""
     if prepared.single is not None:
         text = "this row is left out, because no other row is there to estimate its KL with"
         job.emit(Noted(text=f"{path}:{prepared.single}: {text}"))
@@ -71,13 +74,8 @@ def _check_lengths(prepared: Prepared, rows: int, job: Job, path: str) -> None:
         text = f"{prepared.merged} rows left over, too few for a step of their own, are trained with the last full step"
         job.emit(Noted(text=text))
     if prepared.own:
-        text = (
-            f"{prepared.own} rows meet an answer equal to their own as their mismatched one, as their step has no other"
-        )
+        text = f"{prepared.own} rows have an equal answer as their mismatched one, because their step holds no other"
         job.emit(Noted(text=f"{text}; KL is underestimated there"))
-    if prepared.prompts_shortened:
-        text = "rows have a chat template that renders the prompt differently once an answer follows; the answer starts"
-        job.emit(Noted(text=f"{prepared.prompts_shortened} {text} where the two differ"))
 
 
 def prepare_rows(source: Source, tokenizer: PreTrainedTokenizerBase, job: Job) -> PreparedRows:
@@ -117,6 +115,7 @@ def prepare_rows(source: Source, tokenizer: PreTrainedTokenizerBase, job: Job) -
     cache = cache_home() / "prepared"
     prepared = prepare(train, tokenizer, settings, tokenizer_id=name, cache=cache)
     _check_lengths(prepared, len(train), job, path)
+    _note_windows(prepared, job, path)
     if prepared.rows < 2:
         raise UserError(
             f"{prepared.rows} rows are left to train on; KTO needs at least two",
@@ -164,5 +163,4 @@ def prepare_rows(source: Source, tokenizer: PreTrainedTokenizerBase, job: Job) -
         heldout_prompts=tuple(dict.fromkeys(row.prompt for row in heldout or train)),
         desirable_weight=weights.desirable,
         undesirable_weight=weights.undesirable,
-        fingerprint=prepared.fingerprint,
     )

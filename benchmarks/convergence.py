@@ -93,7 +93,7 @@ def table(results: dict[str, list[dict[str, float]]]) -> str:
     means = [{name: sum(one[name] for one in results[kind]) / len(rows) for name in rows[0][1]} for kind in KINDS]
     for name, trl, ours in [*rows, ("mean", *means)]:
         cells = [name, *(f"{one['accuracy']:.1%}" for one in (trl, ours))]
-        lines.append("| " + " | ".join([*cells, *(f"{one['margin']:+.2f}" for one in (trl, ours))]) + " |")
+        lines.append("| " + " | ".join([*cells, *(f"{one['margin']:+.3f}" for one in (trl, ours))]) + " |")
     return "\n".join(lines)
 
 

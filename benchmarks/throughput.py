@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-EFFECTIVE_BATCH, MAX_LENGTH, SEED = 8, 512, 42
 TUNED = ("tuned-2", "tuned-4", "tuned-8")
 
 

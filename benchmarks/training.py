@@ -18,7 +18,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from trl import KTOConfig, KTOTrainer
 
 from kto_tui.backends.hf.kto.reference import ReferenceCache
-from kto_tui.backends.hf.kto.step import Limits
 from kto_tui.backends.hf.kto.trainer import ExactKTOTrainer
 from kto_tui.data.prepare import Settings, Window, prepare
 from kto_tui.data.rows import Message, Row
@@ -108,7 +107,7 @@ def exact(
         windows=windows,
         processing_class=tokenizer,
         peft_config=lora(),
-        limits=Limits(rows),
+        micro_batch=rows,
         reference=ReferenceCache(Path(cache) / "reference.jsonl" if cache else None),
         note=lambda text: print(text, file=sys.stderr),
     )

@@ -31,6 +31,17 @@ def cache_home() -> Path:
     return platformdirs.user_cache_path("kto-tui", appauthor=False)
 
 
+def keep_newest(folder: Path, pattern: str, count: int) -> None:
+    """Delete all but the ``count`` files of ``folder`` that were used last.
+
+    Raises:
+        OSError: the folder or a file in it cannot be read or deleted.
+    """
+    files = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in files[count:]:
+        path.unlink(missing_ok=True)
+
+
 def hub_cache() -> Path:
     """Where huggingface_hub keeps downloads (same rules as its ``HF_HUB_CACHE`` constant)."""
     if cache := os.environ.get("HF_HUB_CACHE"):

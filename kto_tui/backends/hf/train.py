@@ -18,7 +18,6 @@ from kto_tui.backends.hf.callback import EventCallback
 from kto_tui.backends.hf.device import Device, choose_device
 from kto_tui.backends.hf.head import completion_tokens_only
 from kto_tui.backends.hf.kto.reference import ReferenceCache, cache_key, kernels_fingerprint, model_fingerprint
-from kto_tui.backends.hf.kto.step import Limits
 from kto_tui.backends.hf.kto.trainer import ExactKTOTrainer
 from kto_tui.backends.hf.model import load_model, load_tokenizer, locate
 from kto_tui.backends.hf.rewards import HeldoutRewards
@@ -95,7 +94,7 @@ def build_trainer(
             model=model,
             args=trainer_arguments(recipe, rows, device, job.run.checkpoints),
             windows=rows.windows,
-            limits=Limits(recipe.micro_batch),
+            micro_batch=recipe.micro_batch,
             reference=ReferenceCache(_reference_file(folder, rows, recipe, device)),
             long_rows=recipe.long_rows,
             note=lambda text: job.emit(Noted(text=text)),

@@ -12,6 +12,7 @@ from kto_tui.atomic import write_atomically
 from kto_tui.data.prepare.tokens import Tokenizer, TokenRow, tokenize_rows
 from kto_tui.data.prepare.windows import Window, mix_labels, pair
 from kto_tui.data.rows import Row
+from kto_tui.paths import keep_newest
 
 # Changes when the same input would be prepared differently, so that old cache files are not read.
 VERSION = 2
@@ -178,8 +179,6 @@ def _write(file: Path, prepared: Prepared) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         content = msgspec.msgpack.encode(prepared)
         write_atomically(file, hashlib.sha256(content).digest() + content)
-        old = sorted(file.parent.glob("*.msgpack"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in old[KEPT_FILES:]:
-            path.unlink(missing_ok=True)
+        keep_newest(file.parent, "*.msgpack", KEPT_FILES)
     except OSError:
         return

@@ -106,7 +106,7 @@ def rotation(completions: Sequence[Sequence[int]]) -> int:
         return 0
 
     def clashes(step: int) -> int:
-        return sum(tuple(completions[i]) == tuple(completions[i - step]) for i in range(count))
+        return sum(completions[i] == completions[i - step] for i in range(count))
 
     return min(range(1, count), key=lambda step: (clashes(step), step)) if clashes(1) else 1
 

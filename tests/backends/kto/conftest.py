@@ -12,7 +12,6 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from trl import KTOConfig, KTOTrainer
 
-from kto_tui.backends.hf.kto.step import Limits
 from kto_tui.backends.hf.kto.trainer import ExactKTOTrainer
 from kto_tui.data.prepare import Prepared, Settings, prepare
 from kto_tui.data.rows import Message, Row
@@ -114,7 +113,7 @@ class Bench:
             args=self.arguments(**changes),
             windows=options.pop("windows", self.prepared.windows),
             processing_class=self.tokenizer,
-            limits=Limits(micro_batch),
+            micro_batch=micro_batch,
             **options,
         )
 

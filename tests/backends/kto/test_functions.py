@@ -33,11 +33,7 @@ def test_head(
     torch.testing.assert_close(found, wanted)
     pull = torch.randn(40)
     leaves = [leaf for leaf in (hidden, weight, bias) if leaf is not None and leaf.requires_grad]
-    for one, other in zip(
-        torch.autograd.grad((found * pull).sum(), leaves),
-        torch.autograd.grad((wanted * pull).sum(), leaves),
-        strict=True,
-    ):
+    for one, other in zip(*(torch.autograd.grad(each, leaves, pull) for each in (found, wanted)), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
@@ -77,11 +73,7 @@ def test_rms_norm() -> None:
     found, wanted = _RmsNorm.apply(x, module.weight, 1e-3), module(x)
     torch.testing.assert_close(found, wanted)
     leaves = (x, module.weight)
-    for one, other in zip(
-        torch.autograd.grad((found * pull).sum(), leaves),
-        torch.autograd.grad((wanted * pull).sum(), leaves),
-        strict=True,
-    ):
+    for one, other in zip(*(torch.autograd.grad(each, leaves, pull) for each in (found, wanted)), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 

@@ -24,7 +24,7 @@ class TreePass:
 
     Attributes:
         layout: the tokens of this pass.
-        padded: pad rows into one call per layer (accelerators) instead of one call per row (CPU).
+        padded: pad rows into one call per layer (accelerators) instead of a few rows a call (CPU).
         keep: whether keys and values are kept for a later pass over the same tree.
         past: layer index to keys and values of the tokens before this pass, each (kv_heads, past, head_dim).
         kept: the same with this pass's tokens appended, filled during the forward when ``keep`` is set.
@@ -58,9 +58,10 @@ def _attend(
     value: torch.Tensor,
     tree_pass: TreePass,
     *,
-    scaling: float | None,
-    sliding_window: int | None,
-    softcap: float | None,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **_: Any,  # noqa: ANN401 - what other attention implementations take
 ) -> torch.Tensor:
     """Output of shape (1, new, heads, head_dim) for query (1, heads, new, head_dim)."""
     layer = module.layer_idx
@@ -107,29 +108,9 @@ def _or_packed(plain: Callable[[Any], Attention]) -> Attention:
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         if kto_pass is None:
             return plain(module)(module, query, key, value, attention_mask, **options)
-        return _tree(module, query, key, value, kto_pass, options), None
+        return _attend(module, query, key, value, kto_pass, **options), None
 
     return attend
-
-
-def _tree(
-    module: Any,  # noqa: ANN401
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    kto_pass: TreePass,
-    options: dict[str, Any],
-) -> torch.Tensor:
-    return _attend(
-        module,
-        query,
-        key,
-        value,
-        kto_pass,
-        scaling=options.get("scaling"),
-        sliding_window=options.get("sliding_window"),
-        softcap=options.get("softcap"),
-    )
 
 
 def register() -> None:

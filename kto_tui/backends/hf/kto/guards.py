@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 import msgspec
 import torch
 
-from kto_tui.backends.hf.kto.step import KtoStep, Limits, LossSettings, Share, StepResult
+from kto_tui.backends.hf.kto.step import KtoStep, LossSettings, Share, StepResult
 from kto_tui.data.prepare import Window
 from kto_tui.errors import UserError
 
@@ -122,10 +122,10 @@ class MemoryRelief:
                 self._changed[index] = share.rows
 
     def _relieve(self, step: KtoStep, share: Share, failure: str) -> Share:
-        if step.limits.rows > 1 and len(share.rows) > 1:
-            rows = min(step.limits.rows, len(share.rows)) // 2
+        if step.micro_batch > 1 and len(share.rows) > 1:
+            rows = min(step.micro_batch, len(share.rows)) // 2
             self._note(f"Memory ran out: from now on {rows} rows at a time (effective batch unchanged)")
-            step.limits = Limits(rows, step.limits.tokens)
+            step.micro_batch = rows
             return share
         if step.room > 1:
             step.room = 1

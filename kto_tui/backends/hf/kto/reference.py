@@ -8,22 +8,11 @@ from pathlib import Path
 
 import msgspec
 
+from kto_tui.paths import keep_newest
+
 KEPT_FILES = 32
 # Of each weights file so much is read at so many places: enough to tell fine-tunes of one model apart in milliseconds.
 SAMPLE_BYTES, SAMPLES = 65_536, 16
-
-
-def _checked(line: bytes) -> "WindowReference | None":
-    """The scores that ``line`` holds, None if it is torn or damaged."""
-    digest, _, body = line.partition(b" ")
-    if digest != b"%08x" % zlib.crc32(body):
-        return None
-    try:
-        found = msgspec.json.decode(body, type=WindowReference)
-    except msgspec.DecodeError:
-        return None
-    rows = sum(found.cuts)
-    return found if len(found.matched) == rows and len(found.mismatched) in {0, rows} else None
 
 
 class WindowReference(msgspec.Struct, frozen=True, array_like=True):
@@ -40,6 +29,19 @@ class WindowReference(msgspec.Struct, frozen=True, array_like=True):
     cuts: tuple[int, ...]
     matched: tuple[float, ...]
     mismatched: tuple[float, ...]
+
+
+def _checked(line: bytes) -> WindowReference | None:
+    """The scores that ``line`` holds, None if it is torn or damaged."""
+    digest, _, body = line.partition(b" ")
+    if digest != b"%08x" % zlib.crc32(body):
+        return None
+    try:
+        found = msgspec.json.decode(body, type=WindowReference)
+    except msgspec.DecodeError:
+        return None
+    rows = sum(found.cuts)
+    return found if len(found.matched) == rows and len(found.mismatched) in {0, rows} else None
 
 
 def model_fingerprint(folder: Path) -> str:
@@ -117,12 +119,6 @@ class ReferenceCache:
                 body = msgspec.json.encode(scores)
                 file.write(b"\n%08x %b\n" % (zlib.crc32(body), body))
             if new:
-                self._prune(self._file.parent)
+                keep_newest(self._file.parent, "*.jsonl", KEPT_FILES)
         except OSError:
             self._file = None
-
-    @staticmethod
-    def _prune(folder: Path) -> None:
-        files = sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in files[KEPT_FILES:]:
-            path.unlink(missing_ok=True)

@@ -46,13 +46,6 @@ class Share(msgspec.Struct, frozen=True):
     ranks: int = 1
 
 
-class Limits(msgspec.Struct, frozen=True):
-    """Rows and tokens per pack; None: no limit on tokens."""
-
-    rows: int
-    tokens: int | None = None
-
-
 class StepResult(msgspec.Struct, frozen=True):
     """What one step computed on this process; ``loss`` is this process's part of the window's mean.
 
@@ -77,7 +70,7 @@ class KtoStep:
         reference_model: context in which the scorer's model is the reference (adapters disabled); None: the
             reference must be in ``cache`` (full fine-tuning).
         cache: of reference scores.
-        limits: of packs.
+        micro_batch: rows per pack, at most.
         add_up: sums a tensor over all processes.
         room: tokens of a pass without gradient, as a multiple of the largest gradient pack's.
         device: of the results.
@@ -90,7 +83,7 @@ class KtoStep:
         *,
         reference_model: Callable[[], AbstractContextManager[None]] | None,
         cache: ReferenceCache,
-        limits: Limits,
+        micro_batch: int,
         add_up: Callable[[torch.Tensor], torch.Tensor],
         device: torch.device,
         room: int = WITHOUT_GRADIENT,
@@ -102,7 +95,7 @@ class KtoStep:
         self._cache = cache
         self._add_up = add_up
         self._device = device
-        self.limits = limits
+        self.micro_batch = micro_batch
         self.seconds: dict[str, float] = defaultdict(float)
 
     @contextlib.contextmanager
@@ -113,7 +106,7 @@ class KtoStep:
 
     def _cut(self, share: Share) -> list[Window]:
         lengths = [row.length for row in share.rows]
-        cuts = packs(lengths, max_rows=self.limits.rows, max_tokens=self.limits.tokens)
+        cuts = packs(lengths, max_rows=self.micro_batch)
         return [share.rows[cut.start : cut.stop] for cut in cuts]
 
     def reference(self, share: Share, parts: list[Window] | None = None) -> WindowReference:
@@ -153,7 +146,7 @@ class KtoStep:
 
         Every process answers the same, because they exchange KL at that point.
         """
-        one_pack = -(-share.total // share.ranks) <= self.limits.rows and self.limits.tokens is None
+        one_pack = -(-share.total // share.ranks) <= self.micro_batch
         return self.settings.kl and one_pack and self.scorer.shares_prompts
 
     def _tensor(self, values: tuple[float, ...]) -> torch.Tensor:

@@ -22,7 +22,6 @@ from kto_tui.backends.hf.kto.step import (
     WITH_CHECKPOINTING,
     WITHOUT_GRADIENT,
     KtoStep,
-    Limits,
     LossSettings,
     Share,
     StepResult,
@@ -44,7 +43,7 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
     Args:
         windows: effective batches from ``kto_tui.data.prepare``.
         eval_windows: held-out ones, with KL pairs of their own.
-        limits: of packs; ``limits.rows`` is the micro-batch.
+        micro_batch: rows per pack, at most.
         reference: cache of reference scores; None keeps them in memory.
         long_rows: what is done with a row that memory cannot hold: "cut" or "skip".
         note: told, in words, what a person should know.
@@ -60,7 +59,7 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
         windows: Sequence[Window],
         eval_windows: Sequence[Window] = (),
         processing_class: PreTrainedTokenizerBase,
-        limits: Limits,
+        micro_batch: int,
         reference: ReferenceCache | None = None,
         long_rows: str = "cut",
         note: Callable[[str], None] = lambda _: None,
@@ -103,18 +102,18 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
         self._packed = packed
         self._pad = processing_class.pad_token_id
         cache = ReferenceCache() if reference is None else reference
-        self.step = self._step(cache, limits)
-        self._eval_step = self._step(ReferenceCache(), limits)
+        self.step = self._step(cache, micro_batch)
+        self._eval_step = self._step(ReferenceCache(), micro_batch)
         self._guard = StepGuard(note, learning_rate=args.learning_rate)
         self._relief = MemoryRelief(note, long_rows=long_rows)
 
-    def _step(self, cache: ReferenceCache, limits: Limits) -> KtoStep:
+    def _step(self, cache: ReferenceCache, micro_batch: int) -> KtoStep:
         return KtoStep(
             self.scorer(self.model),
             LossSettings(self.beta, self.loss_type, self.desirable_weight, self.undesirable_weight),
             reference_model=None if self._full else self.reference_model,
             cache=cache,
-            limits=limits,
+            micro_batch=micro_batch,
             add_up=self._add_up,
             device=self.accelerator.device,
             room=WITH_CHECKPOINTING if self.args.gradient_checkpointing else WITHOUT_GRADIENT,

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from kto_tui.backends.hf.kto.layout import round_up
+from kto_tui.backends.hf.kto import layout
 
 # Logits of one tile, as if in float32: enough rows for a good matrix product.
 TILE_BYTES = 24 * 2**20
@@ -21,7 +21,7 @@ def _buffers(rows: int, vocabulary: int, dtype: torch.dtype, device: torch.devic
     key = (rows, vocabulary, dtype, device)
     if key not in _scratch:
         _scratch.clear()
-        few = min(FLOAT_ROWS, rows) if device.type == "cpu" else rows
+        few = min(FLOAT_ROWS, rows) if layout.on_cpu(device) else rows
         _scratch[key] = tuple(
             torch.empty(count, vocabulary, dtype=each, device=device)
             for count, each in ((rows, dtype), (rows, dtype), (few, torch.float32), (few, torch.float32))
@@ -169,9 +169,9 @@ def completion_log_probs(
         softcap: cap on the logits (``final_logit_softcapping``).
     """
     count = len(targets)
-    if hidden.device.type == "cpu":
+    if layout.on_cpu(hidden.device):
         rest, size = count % tile_size(weight), tile_size(weight)
-        padding = min(round_up(rest), size) - rest
+        padding = min(layout.round_up(rest), size) - rest
         hidden, targets = functional.pad(hidden, (0, 0, 0, padding)), functional.pad(targets, (0, padding))
     log_probs: torch.Tensor = _CompletionLogProbs.apply(hidden, weight, bias, targets, scale, softcap)
     return log_probs[:count]

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 import torch
 
 
+def on_cpu(device: torch.device) -> bool:
+    """Whether passes take the forms that suit processors; in one place, so that a trace can stand in for a GPU."""
+    return device.type == "cpu"
+
+
 def round_up(count: int) -> int:
     """The next of eight sizes per octave, in multiples of 8.
 
@@ -72,12 +77,13 @@ class PrefixTree:
     """Grows by sequences; each token is a node that is told apart by its parent.
 
     A token's hidden state depends on the tokens before it alone, so a node stands for all sequences that share it.
+    ``rounds``: passes are rounded up to sizes that come again, which suits processors.
     """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self._children: dict[tuple[int, int], int] = {}
         self._device = torch.device(device)
-        self._rounds = self._device.type == "cpu"
+        self.rounds = on_cpu(self._device)
 
     def __len__(self) -> int:
         return len(self._children)
@@ -113,7 +119,7 @@ class PrefixTree:
             rows += [row] * (len(ids) - first)
 
         new = len(tokens)
-        padding = round_up(new) - new if self._rounds else 0
+        padding = round_up(new) - new if self.rounds else 0
         tokens += [0] * padding
         positions += [0] * padding
 

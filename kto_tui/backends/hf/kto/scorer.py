@@ -108,7 +108,7 @@ class PackedScorer:
         keep: bool,
     ) -> tuple[torch.Tensor, Shared]:
         layout = tree.grow(pairs)
-        tree_pass = TreePass(layout, padded=self._device.type != "cpu", keep=keep)
+        tree_pass = TreePass(layout, padded=not tree.rounds, keep=keep)
         if shared is not None:
             tree_pass.past = shared.kept
         scores, hidden = self.model(

@@ -1,0 +1,47 @@
+"""``python -m kto_tui.memory.trace --configs FILE.jsonl --json``: predicted beside measured peaks."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from kto_tui.errors import UserError
+
+
+def _lines(found: list[dict[str, object]]) -> str:
+    rows = []
+    for one in found:
+        measured = one["measured_gib"]
+        error = "" if not isinstance(measured, float) else f"{float(str(one['predicted_gib'])) / measured - 1:+8.2%}"
+        rows.append(f"{one['id']:12} {one['predicted_gib']:8} {measured or 'unknown':>8} {error}")
+    return "\n".join(["id           predicted measured   error", *rows])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Predict every row of a file; exit code 2 on bad input."""
+    parser = argparse.ArgumentParser(prog="python -m kto_tui.memory.trace", description=__doc__)
+    parser.add_argument("--configs", required=True, type=Path, metavar="FILE.jsonl", help="rows of settings")
+    parser.add_argument("--json", action="store_true", dest="as_json", help="a JSON list instead of a table")
+    args = parser.parse_args(argv)
+    os.environ.setdefault("BITSANDBYTES_NOWELCOME", "1")
+    from kto_tui.memory.trace.peak import GIB, predict
+    from kto_tui.memory.trace.settings import read_rows
+
+    try:
+        found = []
+        for row in read_rows(args.configs):
+            predicted = round(predict(row).peak_bytes / GIB, 4)
+            found.append({"id": row.id, "predicted_gib": predicted, "measured_gib": row.allocated_gib})
+    except UserError as error:
+        print(f"kto-tui: {error}", file=sys.stderr)
+        return 2
+    text = msgspec.json.format(msgspec.json.encode(found), indent=2).decode() if args.as_json else _lines(found)
+    sys.stdout.write(text + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

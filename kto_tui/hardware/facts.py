@@ -11,13 +11,12 @@ DETAILED_GPUS = 2
 
 def _cpu(cpu: Cpu) -> str:
     # "Intel(R) Core(TM) i5-7200U CPU @ 2.50GHz" is an i5-7200U
-    facts = [re.sub(r"\((R|TM)\)| CPU| @.*", "", cpu.model) if cpu.model else units.UNKNOWN]
-    if cpu.physical_cores is not None:
-        fast = f" ({cpu.performance_cores} performance)" if cpu.performance_cores else ""
-        facts.append(f"{cpu.physical_cores} cores{fast}")
+    name = re.sub(r"\((R|TM)\)| CPU| @.*", "", cpu.model) if cpu.model else units.UNKNOWN
+    fast = f" ({cpu.performance_cores} performance)" if cpu.performance_cores else ""
     limit = " (container limit)" if cpu.quota_cores is not None else ""
-    facts.append(f"{units.count(cpu.usable_cores)} of {units.count(cpu.logical_cores)} threads usable{limit}")
-    return " · ".join([*facts, *(word for name, word in FEATURES.items() if getattr(cpu, name))])
+    threads = f"{units.count(cpu.usable_cores)} of {units.count(cpu.logical_cores)} threads{limit}"
+    words = [word for feature, word in FEATURES.items() if getattr(cpu, feature)]
+    return " · ".join([name, f"{units.count(cpu.physical_cores)} cores{fast}, {threads}", *words])
 
 
 def _room(total: int | None, free: int | None) -> str:
@@ -30,26 +29,34 @@ def _held(gpu: Gpu) -> str:
     return f" ({', '.join(held[:2])}{' ...' if len(held) > 2 else ''})" if held else ""
 
 
-def _gpu(gpu: Gpu) -> list[str]:
-    """Name and state, then memory and driver."""
-    first, second = [gpu.name], [f"{_room(gpu.total_bytes, gpu.free_bytes)}{_held(gpu)}"]
-    if gpu.capability is not None:
-        first.append(f"compute {gpu.capability[0]}.{gpu.capability[1]}")
-    if gpu.cores is not None:
-        first.append(f"{gpu.cores} GPU cores")
-    if gpu.temperature_celsius is not None:
-        first.append(f"{gpu.temperature_celsius} °C")
-    if gpu.utilization_percent is not None:
-        first.append(f"{gpu.utilization_percent} % busy")
-    if gpu.power_limit_watts is not None:
-        draw = "" if gpu.power_watts is None else f"{gpu.power_watts:.0f} of "
-        first.append(f"{draw}{gpu.power_limit_watts:.0f} W")
+def _name(gpu: Gpu) -> str:
+    return gpu.name.removeprefix("NVIDIA ")
+
+
+def _watts(gpu: Gpu) -> str | None:
+    limit = None if gpu.power_limit_watts is None else f"{gpu.power_limit_watts:.0f} W"
+    draw = None if gpu.power_watts is None else f"{gpu.power_watts:.0f}"
+    return f"{draw} of {limit}" if draw and limit else limit or (draw and f"{draw} W")
+
+
+def _gpu(gpu: Gpu, *, planned: bool) -> list[str]:
+    """Name and state, memory and driver, then the names of what the driver did not say."""
+    capability = None if gpu.capability is None else "compute {}.{}".format(*gpu.capability)
+    state = {
+        "compute capability": gpu.architecture or capability,
+        "temperature": None if gpu.temperature_celsius is None else f"{gpu.temperature_celsius} °C",
+        "load": None if gpu.utilization_percent is None else f"{gpu.utilization_percent} % busy",
+        "power": _watts(gpu),
+    }
+    second = [f"{_room(gpu.total_bytes, gpu.free_bytes)}{_held(gpu)}"]
     if gpu.unified:
-        limit = gpu.working_set_bytes
-        second.append("shared with the host")
-        second.append(f"Metal's limit {units.UNKNOWN if limit is None else units.size(limit)}")
-    second += [f"{word} {value}" for word, value in (("driver", gpu.driver), ("CUDA", gpu.cuda)) if value]
-    return [" · ".join(first), " · ".join(second)]
+        state = {"GPU cores": None if gpu.cores is None else f"{gpu.cores} GPU cores"}
+        second += ["shared with the host", f"Metal limit {units.size(gpu.working_set_bytes)}"]
+    versions = {"driver": gpu.driver} | ({"CUDA": gpu.cuda} if gpu.kind == "cuda" else {})
+    second += [f"{word} {version}" for word, version in versions.items() if version]
+    silent = [name for name, value in (state | ({} if gpu.unified else versions)).items() if value is None]
+    lines = [" · ".join([_name(gpu), *(value for value in state.values() if value)]), " · ".join(second)]
+    return lines if planned or not silent else [*lines, f"{units.UNKNOWN}: {', '.join(silent)}"]
 
 
 def _disk(runs: int | None, models: int | None) -> str:
@@ -62,7 +69,7 @@ def hardware_rows(hardware: Hardware) -> list[tuple[str, str]]:
     """(name, fact) lines: system, processor, memory, accelerators, disk. A plan leaves out what it does not say."""
     memory, planned = hardware.memory, hardware.planned_as is not None
     system = [hardware.system, hardware.container, hardware.wsl and f"WSL {hardware.wsl}", hardware.multiplexer]
-    rows = [("System", " · ".join(part for part in system if part))]
+    rows = [] if planned else [("System", " · ".join(part for part in system if part))]
     if not planned or hardware.cpu.physical_cores is not None:
         rows.append(("CPU", _cpu(hardware.cpu)))
     if not planned or memory.total_bytes is not None:
@@ -76,9 +83,9 @@ def hardware_rows(hardware: Hardware) -> list[tuple[str, str]]:
             ("RAM", f"{_room(memory.total_bytes, memory.available_bytes)}{limit}{'' if planned else f' · {swap}'}")
         )
     for gpu in hardware.gpus:
-        name, *details = _gpu(gpu)
+        name, *details = _gpu(gpu, planned=planned)
         if len(hardware.gpus) > DETAILED_GPUS:
-            name, details = f"{gpu.name} · {_room(gpu.total_bytes, gpu.free_bytes)}{_held(gpu)}", []
+            name, details = f"{_name(gpu)} · {_room(gpu.total_bytes, gpu.free_bytes)}{_held(gpu)}", []
         rows += [(f"GPU {gpu.index}", name), *(("", detail) for detail in details)]
     if not hardware.gpus:
         rows.append(("GPU", "none found" if not planned else "none"))

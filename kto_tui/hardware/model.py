@@ -119,6 +119,12 @@ class Hardware(msgspec.Struct, frozen=True):
         return "cpu" if gpu is None else "mps" if gpu.kind == "apple" else "cuda"
 
     @property
+    def accelerator(self) -> Literal["cuda", "rocm", "mps", "cpu"]:
+        """``device``, with AMD's GPUs told apart from NVIDIA's."""
+        gpu = self.training_gpu
+        return "rocm" if gpu is not None and gpu.kind == "rocm" else self.device
+
+    @property
     def training_gpu(self) -> Gpu | None:
         """The accelerator a single-process run uses: NVIDIA before others, then the one with most memory free."""
         return max(self.gpus, key=lambda gpu: (gpu.kind == "cuda", gpu.free_bytes or 0), default=None)

@@ -96,6 +96,7 @@ def load_hardware(name: str) -> Hardware:
         raise UserError(f"No machine is called {name!r}", mend=f"{mend}List them with: kto-tui hardware --list")
     preset = _read(files[name])
     memory = preset.memory
+    rest = "processor, RAM and disk are" if memory is None else "the disk is"
     return Hardware(
         host=preset.title,
         system=preset.system,
@@ -126,7 +127,7 @@ def load_hardware(name: str) -> Hardware:
         ),
         disk_free_bytes=None,
         over_ssh=False,
-        notes=(f"Planned, not measured: assumes that {preset.assumes}",),
+        notes=(f"Planned, not measured. Assumed: {preset.assumes}; {rest} unknown",),
         planned_as=name,
     )
 

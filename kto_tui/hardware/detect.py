@@ -17,7 +17,7 @@ from kto_tui.paths import data_home, hub_cache, nearest_existing
 # A driver that nothing keeps loaded wakes its cards first, which takes a second or two each.
 NVML_SECONDS = 8.0
 DISK_SECONDS = 2.0  # a network share may be gone
-LATE = (), (f"NVIDIA's driver has not answered for {NVML_SECONDS:.0f} s: run nvidia-smi to see why",)
+LATE = (), ("The NVIDIA driver has not answered in time; run nvidia-smi to see why",)
 
 
 def disk_free(path: Path) -> int | None:
@@ -25,7 +25,7 @@ def disk_free(path: Path) -> int | None:
     return ask(lambda: shutil.disk_usage(nearest_existing(path)).free)
 
 
-def detect(sources: Sources | None = None) -> Hardware:
+def detect(sources: Sources | None = None, *, nvml_seconds: float = NVML_SECONDS) -> Hardware:
     """This machine as it is now. Never raises for a missing sensor, never waits for one that hangs."""
     here = sources or Sources()
     nvidia = in_background(partial(detect_nvidia, here))
@@ -34,7 +34,7 @@ def detect(sources: Sources | None = None) -> Hardware:
     memory = detect_memory(here)
     apple = detect_apple(here, memory, cores(COMMAND_SECONDS) if cores else None)
     amd, amd_notes = detect_amd(here)
-    cuda, cuda_notes = nvidia(NVML_SECONDS) or LATE
+    cuda, cuda_notes = nvidia(nvml_seconds) or LATE
     return Hardware(
         host=here.host,
         system=surroundings.system(here),

@@ -16,7 +16,7 @@ Value = TypeVar("Value")
 COMMAND_SECONDS = 2.0
 
 
-def run_command(command: Sequence[str]) -> str | None:
+def run_command(command: Sequence[str], seconds: float = COMMAND_SECONDS) -> str | None:
     """Standard output of a command; None when it is missing, prints nothing or takes too long.
 
     The exit code says nothing here: sysctl(8) fails when one of several names is unknown and prints the others.
@@ -28,7 +28,7 @@ def run_command(command: Sequence[str]) -> str | None:
             text=True,
             errors="replace",
             stdin=subprocess.DEVNULL,
-            timeout=COMMAND_SECONDS,
+            timeout=seconds,
             check=False,
         )
     except (OSError, subprocess.SubprocessError):

@@ -14,7 +14,8 @@ def _cpu(cpu: Cpu) -> str:
     name = re.sub(r"\((R|TM)\)| CPU| @.*", "", cpu.model) if cpu.model else units.UNKNOWN
     fast = f" ({cpu.performance_cores} performance)" if cpu.performance_cores else ""
     limit = " (container limit)" if cpu.quota_cores is not None else ""
-    threads = f"{units.count(cpu.usable_cores)} of {units.count(cpu.logical_cores)} threads{limit}"
+    usable, logical = units.count(cpu.usable_cores), units.count(cpu.logical_cores)
+    threads = f"{usable if usable == logical else f'{usable} of {logical}'} threads{limit}"
     words = [word for feature, word in FEATURES.items() if getattr(cpu, feature)]
     return " · ".join([name, f"{units.count(cpu.physical_cores)} cores{fast}, {threads}", *words])
 
@@ -51,7 +52,7 @@ def _gpu(gpu: Gpu, *, planned: bool) -> list[str]:
     second = [f"{_room(gpu.total_bytes, gpu.free_bytes)}{_held(gpu)}"]
     if gpu.unified:
         state = {"GPU cores": None if gpu.cores is None else f"{gpu.cores} GPU cores"}
-        second += ["shared with the host", f"Metal limit {units.size(gpu.working_set_bytes)}"]
+        second += ["shared with host", f"Metal limit {units.size(gpu.working_set_bytes)}"]
     versions = {"driver": gpu.driver} | ({"CUDA": gpu.cuda} if gpu.kind == "cuda" else {})
     second += [f"{word} {version}" for word, version in versions.items() if version]
     silent = [name for name, value in (state | ({} if gpu.unified else versions)).items() if value is None]

@@ -1,5 +1,6 @@
 """Step 1: what can this machine do?"""
 
+import textwrap
 from typing import ClassVar
 
 from textual import work
@@ -90,10 +91,23 @@ class HardwareScreen(WizardScreen):
         elif hardware is not self.draft.hardware:
             self.draft = choose_hardware(self.draft, hardware)
         self.redraw_rail()
+        self._write(hardware)
+        if self._then_review:
+            self._then_review = False
+            self.action_starter()
+
+    def on_resize(self) -> None:
+        """Long facts are wrapped by hand, below where they began."""
+        super().on_resize()
+        if self.draft is not None:
+            self._write(self.draft.hardware)
+
+    def _write(self, hardware: Hardware) -> None:
         planned = hardware.planned_as is not None
         parts = [Content.styled(f"Planned machine: {hardware.host}" if planned else "This machine", "bold")]
-        parts += [Content(f"  {name:6} {fact}") for name, fact in hardware_rows(hardware)]
-        parts += [Content(f"  Note   {note}") for note in hardware.notes]
+        for name, fact in [*hardware_rows(hardware), *(("Note", note) for note in hardware.notes)]:
+            first, *rest = textwrap.wrap(fact, max(40, self.app.size.width - 12), break_on_hyphens=False) or [""]
+            parts += [Content(f"  {name:6} {first}"), *(Content(f"{'':9}{line}") for line in rest)]
         parts += [Content(""), Content.styled("Would train with" if planned else "Trains with", "bold")]
         ready = backends(hardware.accelerator)
         if planned:  # what is installed here says nothing about that machine
@@ -108,9 +122,6 @@ class HardwareScreen(WizardScreen):
             ),
         ]
         self.query_one("#facts", Static).update(Content("\n").join(parts))
-        if self._then_review:
-            self._then_review = False
-            self.action_starter()
 
     def action_next(self) -> None:
         """On to the model."""

@@ -52,7 +52,8 @@ def _gpu(gpu: Gpu, *, planned: bool) -> list[str]:
     second = [f"{_room(gpu.total_bytes, gpu.free_bytes)}{_held(gpu)}"]
     if gpu.unified:
         state = {"GPU cores": None if gpu.cores is None else f"{gpu.cores} GPU cores"}
-        second += ["shared with host", f"Metal limit {units.size(gpu.working_set_bytes)}"]
+        limit = gpu.working_set_bytes
+        second += ["shared with host", *([] if planned else [f"Metal limit {units.size(limit)}"])]
     versions = {"driver": gpu.driver} | ({"CUDA": gpu.cuda} if gpu.kind == "cuda" else {})
     second += [f"{word} {version}" for word, version in versions.items() if version]
     silent = [name for name, value in (state | ({} if gpu.unified else versions)).items() if value is None]

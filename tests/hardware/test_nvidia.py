@@ -1,5 +1,6 @@
 """NVIDIA GPUs on constructed NVML answers (see answers.py for the documentation they follow)."""
 
+import pynvml
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,6 +127,12 @@ def test_a_broken_driver_is_a_note(error: type[Exception]) -> None:
     assert gpus == ()
     assert str(error()) in note
     assert "nvidia-smi" in note
+
+
+def test_the_constructed_functions_are_those_of_the_real_module() -> None:
+    missing = {name for name in vars(nvml()) if not hasattr(pynvml, name)}
+    assert missing == set()
+    assert issubclass(pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError)
 
 
 def test_no_driver_library_is_no_news() -> None:

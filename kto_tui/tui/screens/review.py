@@ -136,11 +136,11 @@ class ReviewScreen(WizardScreen):
             self.complain(f"{RUN_FILE} cannot be written here ({error.strerror or error}). Start kto-tui elsewhere.")
             return
         self.complain()
-        there = ""
+        command = f"kto-tui train {RUN_FILE}"
         if self._draft.hardware.planned_as is not None:
-            moved = "" if self._draft.data == STARTER else ", its data line corrected to where the file lies there"
-            there = f" on that machine{moved}"
-        saved = f"Saved as {file}. Train it with: kto-tui train {RUN_FILE}{there}"
+            moved = "" if self._draft.data == STARTER else " once its data line names the file's place there"
+            command = f"{command} on that machine{moved}"
+        saved = f"Saved as {file}. To train it, run {command}."
         self.query_one("#sentence", Static).update(Content(saved))
 
     def action_back(self) -> None:

@@ -1,12 +1,15 @@
 """The ``kto-tui`` command. Argument parsing only: each command imports what it needs when it runs."""
 
 import argparse
+import functools
 import io
 import os
 import sys
 from collections.abc import Sequence
 
 from kto_tui import __version__
+
+PLANNABLE = (None, "hardware")  # what --as makes sense for; None is the wizard
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -17,6 +20,13 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 fine, 1 a run failed, 2 bad input.",
     )
     parser.add_argument("--version", action="version", version=f"kto-tui {__version__}")
+    plan = functools.partial(
+        argparse.ArgumentParser.add_argument,
+        metavar="NAME",
+        dest="planned_as",
+        help="plan for another machine; see kto-tui hardware --list",
+    )
+    plan(parser, "--as")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     demo = commands.add_parser("demo", help="train the starter run (small model, shipped data)")
@@ -34,6 +44,8 @@ def build_parser() -> argparse.ArgumentParser:
     stop.add_argument("run", metavar="RUN")
     stop.add_argument("--abort", action="store_true", help="end without saving")
     hardware = commands.add_parser("hardware", help="what this machine is")
+    plan(hardware, "--as", default=argparse.SUPPRESS)  # else its own default would hide kto-tui --as NAME hardware
+    hardware.add_argument("--list", action="store_true", dest="list_presets", help="machines one can plan for")
     models = commands.add_parser("models", help="the catalog, with a verdict for this machine")
     runs = commands.add_parser("runs", help="all runs, newest first")
     doctor = commands.add_parser("doctor", help="what is installed, what is missing, how to mend it")
@@ -44,7 +56,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 def dispatch(args: argparse.Namespace) -> int:
     """Run the chosen command; returns its exit code."""
+    if args.planned_as is not None and args.command not in PLANNABLE:
+        from kto_tui.errors import UserError
+
+        raise UserError(f"{args.command} works on this machine only", mend="Leave --as out", where="--as")
     match args.command:
+        case "hardware":
+            from kto_tui.commands.show import hardware
+
+            return hardware(as_json=args.as_json, planned_as=args.planned_as, list_presets=args.list_presets)
         case "demo":
             from kto_tui.commands.train import demo
 
@@ -61,7 +81,7 @@ def dispatch(args: argparse.Namespace) -> int:
             from kto_tui.commands.show import stop
 
             return stop(args.run, abort=args.abort)
-        case "hardware" | "models" | "runs" | "doctor":
+        case "models" | "runs" | "doctor":
             from kto_tui.commands import show
 
             return int(getattr(show, args.command)(as_json=args.as_json))
@@ -79,7 +99,7 @@ def _open_tui(args: argparse.Namespace) -> int:
         )
     from kto_tui.tui.app import run_live, run_wizard
 
-    return run_live(args.run) if args.command == "attach" else run_wizard()
+    return run_live(args.run) if args.command == "attach" else run_wizard(planned_as=args.planned_as)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

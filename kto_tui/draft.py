@@ -82,6 +82,12 @@ def choose_model(draft: Draft, model: ModelSpec) -> Draft:
     return choose_preset(msgspec.structs.replace(draft, model=model), None)
 
 
+def choose_hardware(draft: Draft, hardware: Hardware) -> Draft:
+    """``draft`` for another machine; a recipe that was picked for the old one is picked anew."""
+    changed = msgspec.structs.replace(draft, hardware=hardware)
+    return changed if draft.model is None else choose_preset(changed, None)
+
+
 def starter_draft(hardware: Hardware) -> Draft:
     """The starter run, filled in."""
     return choose_data(choose_model(Draft(hardware=hardware), resolve(MODEL_ID)), STARTER)

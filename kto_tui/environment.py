@@ -44,9 +44,18 @@ def require_training() -> None:
 
 
 def backends(device: str) -> list[tuple[str, str]]:
-    """(name, readiness in words) of every backend, the one this machine would use first."""
+    """(name, readiness in words) of every backend, the one a machine with that accelerator would use first.
+
+    Args:
+        device: torch's device type, or ``rocm`` for an AMD GPU.
+    """
     ready = "READY" if not missing_training_packages() else "NOT INSTALLED"
-    names = {"cuda": "NVIDIA · TRL + bitsandbytes", "mps": "Apple · TRL on MPS", "cpu": "CPU · TRL"}
+    names = {
+        "cuda": "NVIDIA · TRL + bitsandbytes",
+        "mps": "Apple · TRL on MPS",
+        "cpu": "CPU · TRL",
+        "rocm": "AMD · TRL on ROCm",
+    }
     rows = [(names[device], ready)]
     if device != "cpu":
         rows.append((names["cpu"], ready))

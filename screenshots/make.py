@@ -12,7 +12,7 @@ from pathlib import Path
 from textual.screen import Screen
 
 from kto_tui.draft import Draft, starter_draft
-from kto_tui.hardware.model import Cpu, Gpu, Hardware, Memory
+from kto_tui.hardware.model import Cpu, Gpu, GpuProcess, Hardware, Memory
 from kto_tui.runs.folder import RunFolder
 from kto_tui.tui.app import KtoApp
 from kto_tui.tui.screens.data import DataScreen
@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 RECORDED = HERE / "recorded"
 SIZES = ((80, 24), (140, 45))
 CPU = Cpu(model="AMD Ryzen 5 5600", physical_cores=6, logical_cores=12, usable_cores=12, bf16=False)
-MEMORY = Memory(total_bytes=32 * GIB, available_bytes=25 * GIB)
+MEMORY = Memory(total_bytes=32 * GIB, available_bytes=25 * GIB, swap_total_bytes=8 * GIB, swap_free_bytes=8 * GIB)
 LAPTOP = Hardware(
     host="laptop", system="Linux 6.1", cpu=CPU, memory=MEMORY, gpus=(), disk_free_bytes=200 * GIB, over_ssh=False
 )
@@ -41,10 +41,23 @@ GPU = Gpu(
     free_bytes=round(7.2 * GIB),
     capability=(8, 6),
     driver="560.35.03",
+    cuda="12.6",
     temperature_celsius=41,
+    power_watts=32.0,
+    power_limit_watts=220.0,
+    utilization_percent=0,
+    others=(GpuProcess(name="Xorg", used_bytes=round(0.6 * GIB)),),
 )
 GPU_BOX = Hardware(
-    host="gpu-box", system="Linux 6.1", cpu=CPU, memory=MEMORY, gpus=(GPU,), disk_free_bytes=212 * GIB, over_ssh=True
+    host="gpu-box",
+    system="Linux 6.1",
+    cpu=CPU,
+    memory=MEMORY,
+    gpus=(GPU,),
+    disk_free_bytes=212 * GIB,
+    models_disk_free_bytes=80 * GIB,
+    over_ssh=True,
+    multiplexer="tmux",
 )
 
 

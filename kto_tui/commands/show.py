@@ -14,6 +14,7 @@ from kto_tui.environment import backends, examine
 from kto_tui.errors import UserError
 from kto_tui.hardware import detect
 from kto_tui.hardware.facts import hardware_rows
+from kto_tui.hardware.presets import hardware_presets, machine
 from kto_tui.planner import propose
 from kto_tui.runs.folder import find_run, list_runs, summarise
 from kto_tui.runs.launch import ask
@@ -33,27 +34,39 @@ def _print_table(columns: list[str], rows: list[list[str]]) -> None:
     console.print(table)
 
 
-def hardware(*, as_json: bool) -> int:
-    """What this machine is and what trains on it."""
-    found = detect()
-    if as_json:
-        _print_json(found)
+def hardware(*, as_json: bool, planned_as: str | None = None, list_presets: bool = False) -> int:
+    """What this machine is, or one to plan for, and what trains on it; or the machines one can plan for."""
+    if list_presets:
+        presets = hardware_presets()
+        if as_json:
+            _print_json(presets)
+        else:
+            _print_table(["Name", "Machine", "Assumed"], [[n, one.title, one.assumes] for n, one in presets.items()])
         return 0
+    found = machine(planned_as)
+    if as_json:
+        derived = {name: getattr(found, name) for name in ("device", "precision", "free_training_bytes")}
+        _print_json({**msgspec.to_builtins(found), **derived})
+        return 0
+    if planned_as is not None:
+        sys.stdout.write(f"plan   {found.host}\n")
     for name, fact in hardware_rows(found):
         sys.stdout.write(f"{name:6} {fact}\n")
     for note in found.notes:
         sys.stdout.write(f"note   {note}\n")
-    for name, state in backends(found.device):
-        sys.stdout.write(f"trains {name}: {state}\n")
+    for name, state in backends(found.accelerator):
+        sys.stdout.write(f"trains {name}: {state}\n" if planned_as is None else f"trains {name}\n")
+        if planned_as is not None:  # what is installed here says nothing about that machine
+            break
     return 0
 
 
 def models(*, as_json: bool) -> int:
     """The catalog with a verdict for this machine."""
-    machine = detect()
+    here = detect()
     rows, records = [], []
     for model in load_catalog():
-        plan = propose(model, machine)
+        plan = propose(model, here)
         needed = None if plan.predicted is None else plan.predicted.total
         rows.append(
             [

@@ -1,98 +1,99 @@
-"""Processor and host memory, from /proc, sysctl and psutil."""
+"""The processor, from /proc on Linux and sysctl on macOS."""
 
-import os
-import platform
-import subprocess
-from pathlib import Path
+import math
 
-import psutil
+from kto_tui.hardware.cgroup import cpu_quota
+from kto_tui.hardware.model import Cpu
+from kto_tui.hardware.sources import Sources
 
-from kto_tui.hardware.model import Cpu, Memory
-
-# Linux kernel, Documentation/arch/x86/cpuinfo: flag names as printed in /proc/cpuinfo.
-BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-CGROUP_V2_LIMIT = Path("/sys/fs/cgroup/memory.max")
-CGROUP_V2_USED = Path("/sys/fs/cgroup/memory.current")
-CGROUP_V1_LIMIT = Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")
-CGROUP_V1_USED = Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")
+# Linux kernel, Documentation/arch/x86/cpuinfo and arm64/elf_hwcaps: names as printed in /proc/cpuinfo.
+FEATURES = {
+    "bf16": frozenset({"avx512_bf16", "amx_bf16", "bf16"}),
+    "avx512": frozenset({"avx512f"}),
+    "amx": frozenset({"amx_tile"}),
+    "neon": frozenset({"neon", "asimd"}),
+}
 
 
-def sysctl(name: str) -> str | None:
-    """One value of macOS ``sysctl -n``; None when it is missing or this is not macOS."""
-    try:
-        done = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, timeout=2, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
-
-
-def parse_cpuinfo(text: str) -> tuple[str | None, bool | None]:
-    """Model name and bf16 support from the text of /proc/cpuinfo (x86 ``flags``, ARM ``Features``)."""
-    model: str | None = None
-    bf16: bool | None = None
+def _features(text: str) -> dict[str, bool | None]:
+    """Each feature from the first line of x86 ``flags`` or ARM ``Features``; all None without one."""
     for line in text.splitlines():
         key, _, value = line.partition(":")
-        key = key.strip().lower()
-        if key == "model name" and model is None:
-            model = value.strip() or None
-        elif key in {"flags", "features"} and bf16 is None:
-            bf16 = not BF16_FLAGS.isdisjoint(value.split())
-    return model, bf16
+        if key.strip().lower() in {"flags", "features"}:
+            have = value.split()
+            return {name: not flags.isdisjoint(have) for name, flags in FEATURES.items()}
+    return dict.fromkeys(FEATURES)
 
 
-def detect_cpu() -> Cpu:
-    """The processor of this machine."""
-    model: str | None = None
-    bf16: bool | None = None
-    if platform.system() == "Darwin":
-        model = sysctl("machdep.cpu.brand_string")
-        flag = sysctl("hw.optional.arm.FEAT_BF16")
-        bf16 = None if flag is None else flag == "1"
-    else:
-        try:
-            text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            text = ""
-        model, bf16 = parse_cpuinfo(text)
-    if hasattr(os, "sched_getaffinity"):
-        usable: int | None = len(os.sched_getaffinity(0))
-    else:
-        usable = os.cpu_count()
+def _cores(sources: Sources, rows: list[tuple[str, str]], logical: int) -> int | None:
+    """Distinct (package, core) pairs of /proc/cpuinfo; ARM prints none, so there the siblings of each CPU in /sys."""
+    package, pairs = "", set()
+    for key, value in rows:
+        if key == "physical id":
+            package = value
+        elif key == "core id":
+            pairs.add((package, value))
+    if pairs:
+        return len(pairs)
+    topology = (f"sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list" for number in range(logical))
+    return len({siblings for path in topology if (siblings := sources.text(path))}) or None
+
+
+def _count(listed: str) -> int:
+    """How many numbers a kernel list such as ``0-3,8`` names."""
+    ends = (part.partition("-") for part in listed.split(","))
+    return sum(int(last or first) - int(first) + 1 for first, _, last in ends)
+
+
+def _affinity(sources: Sources) -> int | None:
+    """CPUs this process may run on (proc(5), /proc/pid/status)."""
+    for line in (sources.text("proc/self/status") or "").splitlines():
+        key, _, value = line.partition(":")
+        if key == "Cpus_allowed_list":
+            try:
+                return _count(value.strip())
+            except ValueError:
+                return None
+    return None
+
+
+def _linux(sources: Sources) -> Cpu:
+    text = sources.text("proc/cpuinfo") or ""
+    rows = [
+        (key.strip().lower(), value.strip()) for key, _, value in (line.partition(":") for line in text.splitlines())
+    ]
+    logical = sum(key == "processor" for key, _ in rows)
+    quota = cpu_quota(sources)
+    limits = [_affinity(sources) or logical or None, None if quota is None else max(1, math.ceil(quota))]
     return Cpu(
-        model=model or platform.processor() or None,
-        physical_cores=psutil.cpu_count(logical=False),
-        logical_cores=psutil.cpu_count(logical=True),
-        usable_cores=usable,
-        bf16=bf16,
+        model=next((value for key, value in rows if key == "model name" and value), None),
+        physical_cores=_cores(sources, rows, logical),
+        logical_cores=logical or None,
+        usable_cores=min((limit for limit in limits if limit is not None), default=None),
+        quota_cores=quota,
+        **_features(text),
     )
 
 
-def _read_number(path: Path) -> int | None:
-    try:
-        text = path.read_text(encoding="ascii").strip()
-        return None if text == "max" else int(text)
-    except (OSError, ValueError):
-        return None
+def _macos(sources: Sources) -> Cpu:
+    def has(*names: str) -> bool | None:
+        known = [value == "1" for name in names if (value := sources.sysctl.get(name)) is not None]
+        return any(known) if known else None
+
+    arm, logical = sources.machine == "arm64", sources.sysctl_number("hw.logicalcpu")
+    return Cpu(
+        model=sources.sysctl.get("machdep.cpu.brand_string"),
+        physical_cores=sources.sysctl_number("hw.physicalcpu"),
+        logical_cores=logical,
+        usable_cores=logical,
+        bf16=has("hw.optional.arm.FEAT_BF16"),
+        avx512=False if arm else has("hw.optional.avx512f"),
+        amx=False if arm else None,
+        neon=has("hw.optional.neon", "hw.optional.AdvSIMD") if arm else False,
+        performance_cores=sources.sysctl_number("hw.perflevel0.physicalcpu"),
+    )
 
 
-def _file_cache(path: Path) -> int:
-    """Reclaimable file cache in a cgroup's memory.stat (v1 prints the sum over children as ``total_...``)."""
-    try:
-        rows = dict(line.split(maxsplit=1) for line in path.read_text(encoding="ascii").splitlines())
-        return int(rows.get("total_inactive_file") or rows.get("inactive_file") or 0)
-    except (OSError, ValueError):
-        return 0
-
-
-def detect_memory() -> Memory:
-    """Host memory, never more than the cgroup (container) allows."""
-    host = psutil.virtual_memory()
-    total, available, limited = int(host.total), int(host.available), False
-    for limit_file, used_file in ((CGROUP_V2_LIMIT, CGROUP_V2_USED), (CGROUP_V1_LIMIT, CGROUP_V1_USED)):
-        limit, used = _read_number(limit_file), _read_number(used_file)
-        if limit is not None and limit < total:
-            total, limited = limit, True
-            # The counter includes file cache (a fresh download, say) that the kernel gives back on demand.
-            held = max(0, (used or 0) - _file_cache(used_file.with_name("memory.stat")))
-            available = min(available, max(0, limit - held))
-    return Memory(total_bytes=total, available_bytes=available, limited_by_cgroup=limited)
+def detect_cpu(sources: Sources) -> Cpu:
+    """The processor of this machine."""
+    return _macos(sources) if sources.system == "Darwin" else _linux(sources)

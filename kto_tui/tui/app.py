@@ -11,6 +11,8 @@ from textual.filter import LineFilter
 from textual.screen import Screen
 
 from kto_tui.draft import Draft
+from kto_tui.hardware import Hardware
+from kto_tui.hardware.presets import load_hardware
 from kto_tui.runs.folder import RunFolder, find_run
 from kto_tui.tui.ascii import ascii_only, with_ascii
 from kto_tui.tui.messages import Left, LogRequested, ResultsRequested, RunOpened, Step, StepRequested
@@ -42,6 +44,7 @@ class KtoApp(App[int]):
     Args:
         at_review: open at Review with the starter run filled in.
         run: open this run's live screen.
+        planned: plan for this machine instead of the one at hand.
         plain: 7-bit characters only; None asks the environment.
     """
 
@@ -50,11 +53,19 @@ class KtoApp(App[int]):
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [("question_mark", "help", "Help")]
 
-    def __init__(self, *, at_review: bool = False, run: RunFolder | None = None, plain: bool | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        at_review: bool = False,
+        run: RunFolder | None = None,
+        planned: Hardware | None = None,
+        plain: bool | None = None,
+    ) -> None:
         self.plain = ascii_only() if plain is None else plain
         super().__init__()
         self._at_review = at_review
         self._run_folder = run
+        self._draft = None if planned is None else Draft(hardware=planned)
         self.farewell: str | None = None
 
     def get_line_filters(self) -> list[LineFilter]:
@@ -68,7 +79,7 @@ class KtoApp(App[int]):
         if self._run_folder is not None:
             self.push_screen(LiveScreen(self._run_folder, plain=self.plain))
         else:
-            self.push_screen(HardwareScreen(then_review=self._at_review))
+            self.push_screen(HardwareScreen(self._draft, then_review=self._at_review))
 
     def on_step_requested(self, message: StepRequested) -> None:
         """The wizard moves on, or back."""
@@ -129,9 +140,10 @@ def _run(app: KtoApp) -> int:
     return code or 0
 
 
-def run_wizard(*, at_review: bool = False) -> int:
-    """Open the wizard; returns the exit code."""
-    return _run(KtoApp(at_review=at_review))
+def run_wizard(*, at_review: bool = False, planned_as: str | None = None) -> int:
+    """Open the wizard, for the preset machine ``planned_as`` when that is given; returns the exit code."""
+    planned = None if planned_as is None else load_hardware(planned_as)
+    return _run(KtoApp(at_review=at_review, planned=planned))
 
 
 def run_live(run_id: str) -> int:

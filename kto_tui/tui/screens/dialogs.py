@@ -1,5 +1,6 @@
-"""Small dialogs: help, a yes or no, a line of text."""
+"""Small dialogs: help, a yes or no, a line of text, one of several."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -7,7 +8,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen, Screen
-from textual.widgets import Input, Static
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
 
 from kto_tui.tui.wizard import key_name, key_table
 
@@ -76,6 +78,42 @@ class AskDialog(ModalScreen[str | None]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Close with what was typed."""
         self.dismiss(event.value.strip() or None)
+
+    def action_give_up(self) -> None:
+        """Close without an answer."""
+        self.dismiss(None)
+
+
+class ChooseDialog(ModalScreen[str | None]):
+    """One of several; escape gives None.
+
+    Args:
+        options: what each is called, by the answer it gives.
+        current: the answer under the cursor at first.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "give_up", "Back")]
+
+    def __init__(self, question: str, options: Mapping[str, str], current: str) -> None:
+        super().__init__()
+        self._question = question
+        self._options = options
+        self._current = current
+
+    def compose(self) -> ComposeResult:
+        """Question and list."""
+        with Vertical(id="dialog"):
+            yield Static(Content(self._question))
+            yield OptionList(*(Option(Content(text), id=answer) for answer, text in self._options.items()))
+            yield Static(Content.assemble(("enter", "bold"), " Choose   ", ("esc", "bold"), " Back"))
+
+    def on_mount(self) -> None:
+        """Cursor on what holds now."""
+        self.query_one(OptionList).highlighted = list(self._options).index(self._current)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Close with the answer."""
+        self.dismiss(event.option_id)
 
     def action_give_up(self) -> None:
         """Close without an answer."""

@@ -1,5 +1,6 @@
 """Step 1: what can this machine do?"""
 
+import textwrap
 from typing import ClassVar
 
 from textual import work
@@ -10,13 +11,17 @@ from textual.content import Content
 from textual.widgets import Static
 
 from kto_tui import units
-from kto_tui.draft import Draft, starter_draft
+from kto_tui.draft import Draft, choose_hardware, starter_draft
 from kto_tui.environment import backends
 from kto_tui.errors import UserError
 from kto_tui.hardware import Hardware, detect
 from kto_tui.hardware.facts import hardware_rows
+from kto_tui.hardware.presets import hardware_presets, load_hardware
 from kto_tui.tui.messages import Left, RunsRequested, StepRequested
+from kto_tui.tui.screens.dialogs import ChooseDialog
 from kto_tui.tui.wizard import WizardScreen
+
+THIS = "this"  # the answer that is no preset
 
 
 def advice(hardware: Hardware) -> str:
@@ -41,6 +46,9 @@ class HardwareScreen(WizardScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "next", "Next", tooltip="Choose a model"),
         Binding("t", "starter", "Try the starter", tooltip="Review the starter run: small model, shipped data"),
+        Binding(
+            "a", "another", "Another machine", tooltip="Plan for a machine you do not sit at, or for this one again"
+        ),
         Binding("r", "runs", "Runs", tooltip="See all runs and attach to one"),
         Binding("q", "quit", "Quit"),
     ]
@@ -51,14 +59,17 @@ class HardwareScreen(WizardScreen):
 
     @property
     def heading(self) -> str:
-        """Host, and whether it is far away."""
+        """The machine planned for, or this one and whether it is far away."""
         if self.draft is None:
             return "looking at this machine"
-        return f"{self.draft.hardware.host}{' over SSH' if self.draft.hardware.over_ssh else ''}"
+        hardware = self.draft.hardware
+        if hardware.planned_as is not None:
+            return f"for {hardware.planned_as}"
+        return f"{hardware.host}{' over SSH' if hardware.over_ssh else ''}"
 
     def compose_body(self) -> ComposeResult:
         """One scrolling text."""
-        with VerticalScroll(classes="body", can_focus=False):
+        with VerticalScroll(classes="body"):
             yield Static("Looking at this machine ...", id="facts")
 
     def on_mount(self) -> None:
@@ -77,12 +88,31 @@ class HardwareScreen(WizardScreen):
         """Write the facts; go on to Review when that was asked for."""
         if self.draft is None:
             self.draft = Draft(hardware=hardware)
+        elif hardware is not self.draft.hardware:
+            self.draft = choose_hardware(self.draft, hardware)
         self.redraw_rail()
-        parts = [Content.styled("This machine", "bold")]
-        parts += [Content(f"  {name:6} {fact}") for name, fact in hardware_rows(hardware)]
-        parts += [Content(f"  Note   {note}") for note in hardware.notes]
-        parts += [Content(""), Content.styled("Trains with", "bold")]
-        for index, (name, state) in enumerate(backends(hardware.device)):
+        self._write(hardware)
+        if self._then_review:
+            self._then_review = False
+            self.action_starter()
+
+    def on_resize(self) -> None:
+        """Long facts are wrapped by hand, below where they began."""
+        super().on_resize()
+        if self.draft is not None:
+            self._write(self.draft.hardware)
+
+    def _write(self, hardware: Hardware) -> None:
+        planned = hardware.planned_as is not None
+        parts = [Content.styled(f"Planned machine: {hardware.host}" if planned else "This machine", "bold")]
+        for name, fact in [*hardware_rows(hardware), *(("Note", note) for note in hardware.notes)]:
+            first, *rest = textwrap.wrap(fact, max(40, self.app.size.width - 12), break_on_hyphens=False) or [""]
+            parts += [Content(f"  {name:6} {first}"), *(Content(f"{'':9}{line}") for line in rest)]
+        parts += [Content(""), Content.styled("Would train with" if planned else "Trains with", "bold")]
+        ready = backends(hardware.accelerator)
+        if planned:  # what is installed here says nothing about that machine
+            ready = [(ready[0][0], "")]
+        for index, (name, state) in enumerate(ready):
             parts.append(Content(f"  {'>' if index == 0 else ' '} {name:28} {state}"))
         parts += [
             Content(""),
@@ -92,9 +122,6 @@ class HardwareScreen(WizardScreen):
             ),
         ]
         self.query_one("#facts", Static).update(Content("\n").join(parts))
-        if self._then_review:
-            self._then_review = False
-            self.action_starter()
 
     def action_next(self) -> None:
         """On to the model."""
@@ -112,6 +139,28 @@ class HardwareScreen(WizardScreen):
             self.complain(str(error))
             return
         self.post_message(StepRequested("Review", draft))
+
+    def action_another(self) -> None:
+        """Choose the machine to plan for."""
+        if self.draft is None:
+            return
+        try:
+            machines = {name: f"{name:18} {preset.title}" for name, preset in hardware_presets().items()}
+        except UserError as error:
+            self.complain(str(error))
+            return
+        options = {THIS: "this machine", **machines}
+        current = self.draft.hardware.planned_as or THIS
+        self.app.push_screen(ChooseDialog("Plan for which machine?", options, current), self._take_machine)
+
+    def _take_machine(self, name: str | None) -> None:
+        if name is None:
+            return
+        self.complain()
+        if name == THIS:
+            self.look()
+        else:
+            self.show_hardware(load_hardware(name))
 
     def action_runs(self) -> None:
         """All runs."""

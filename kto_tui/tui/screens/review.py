@@ -1,5 +1,6 @@
 """Step 5: everything once more, exactly as it will be saved."""
 
+from pathlib import Path
 from typing import ClassVar
 
 import msgspec
@@ -11,6 +12,8 @@ from textual.content import Content
 from textual.widgets import Static
 
 from kto_tui import units
+from kto_tui.atomic import write_atomically
+from kto_tui.data.sources import STARTER
 from kto_tui.draft import Draft, plan, to_config
 from kto_tui.environment import require_training
 from kto_tui.errors import UserError
@@ -19,7 +22,10 @@ from kto_tui.runs.config import RunConfig, to_toml
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.launch import start
 from kto_tui.tui.messages import Left, RunOpened, StepRequested
+from kto_tui.tui.screens.dialogs import ConfirmDialog
 from kto_tui.tui.wizard import WizardScreen
+
+RUN_FILE = "run.toml"
 
 
 def run_sentence(config: RunConfig, proposal: Plan, used: int) -> str:
@@ -40,6 +46,7 @@ class ReviewScreen(WizardScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "train", "Train", tooltip="Start training; it goes on when you leave"),
         Binding("t", "trial", "Trial run on/off", tooltip="Train on the first 200 mixed rows only"),
+        Binding("w", "save", "Save run.toml", tooltip="Write the run file into the current folder"),
         Binding("escape", "back", "Back", tooltip="Back to the recipe"),
         Binding("q", "quit", "Quit"),
     ]
@@ -51,7 +58,9 @@ class ReviewScreen(WizardScreen):
 
     @property
     def heading(self) -> str:
-        """Whether Enter starts a trial."""
+        """The machine planned for, or whether Enter starts a trial."""
+        if self._draft.hardware.planned_as is not None:
+            return f"for {self._draft.hardware.planned_as}"
         return "trial run: 200 rows" if self._draft.trial else "enter trains"
 
     def compose_body(self) -> ComposeResult:
@@ -80,8 +89,14 @@ class ReviewScreen(WizardScreen):
         self._show()
 
     def action_train(self) -> None:
-        """Start, once."""
-        if not self._starting:
+        """Start, once; never for a machine that is only planned."""
+        hardware = self._draft.hardware
+        if hardware.planned_as is not None:
+            self.complain(
+                f"This is a plan for {hardware.host}, so nothing starts here. "
+                f"Press w to save {RUN_FILE}, then run there: kto-tui train {RUN_FILE}"
+            )
+        elif not self._starting:
             self._starting = True
             self.query_one("#sentence", Static).update(Content("Starting the worker ..."))
             self.launch()
@@ -104,6 +119,29 @@ class ReviewScreen(WizardScreen):
             self.complain(str(result))
             return
         self.post_message(RunOpened(result))
+
+    def action_save(self) -> None:
+        """Write the run file, after asking when there is one."""
+        if Path(RUN_FILE).exists():
+            question = f"{RUN_FILE} exists in this folder already. Replace it?"
+            self.app.push_screen(ConfirmDialog(question, "Replace"), lambda yes: self._save() if yes else None)
+        else:
+            self._save()
+
+    def _save(self) -> None:
+        try:
+            file = Path.cwd() / RUN_FILE
+            write_atomically(file, to_toml(to_config(self._draft)).encode())
+        except OSError as error:
+            self.complain(f"{RUN_FILE} cannot be written here ({error.strerror or error}). Start kto-tui elsewhere.")
+            return
+        self.complain()
+        command = f"kto-tui train {RUN_FILE}"
+        if self._draft.hardware.planned_as is not None:
+            moved = "" if self._draft.data == STARTER else " once its data line names the file's place there"
+            command = f"{command} on that machine{moved}"
+        saved = f"Saved as {file}. To train it, run {command}."
+        self.query_one("#sentence", Static).update(Content(saved))
 
     def action_back(self) -> None:
         """Back to the recipe; not while a run is being started, which would go on unseen."""

@@ -42,9 +42,9 @@ def test_four_bit_copies_are_copies_of_this_model() -> None:
         for copy in filter(None, (spec.unsloth_4bit, spec.mlx_4bit)):
             words = spec.id.split("/")[1].lower().removesuffix("-hf").removesuffix("-v1.0").removesuffix("-1.1b-chat")
             assert words in copy.lower(), "another size, or a base model"
-    find_id = {spec.id: spec for spec in load_catalog()}
-    assert find_id["meta-llama/Llama-2-13b-chat-hf"].unsloth_4bit is None, "only the base model has one"
-    assert find_id["Qwen/Qwen3-32B"].mlx_4bit is None, "nobody has seen one"
+    entries = {spec.id: spec for spec in load_catalog()}
+    assert entries["meta-llama/Llama-2-13b-chat-hf"].unsloth_4bit is None, "there is one of the base model only"
+    assert entries["Qwen/Qwen3-32B"].mlx_4bit is None, "nobody has seen one"
 
 
 def test_what_does_not_fit_in_four_bits_is_said() -> None:

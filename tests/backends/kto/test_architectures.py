@@ -1,22 +1,27 @@
-"""Every architecture of the catalog scores and learns the same packed and padded; others take the plain path."""
+"""Every proven architecture scores and learns the same packed and padded; others take the plain path and say so."""
 
 from collections.abc import Callable
 
 import pytest
 import torch
+from transformers import AutoConfig
 
-from kto_tui.backends.hf.kto.architectures import PROVEN
+from kto_tui.backends.hf.kto.architectures import PROVEN, why_plain
 from kto_tui.backends.hf.kto.attention_padded import plan_padded, tree_attention_padded
 from kto_tui.backends.hf.kto.attention_rows import plan, tree_attention_rows
 from kto_tui.backends.hf.kto.layout import PrefixTree
-from kto_tui.catalog import load_catalog
+from kto_tui.catalog import config_values, load_catalog
 from tests.backends.kto.conftest import Bench, assert_equal_steps, record
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
 
-def test_the_whole_catalog_is_proven() -> None:
-    assert {model.model_type for model in load_catalog()} <= PROVEN
+def test_every_catalog_model_is_packed_or_says_why_not() -> None:
+    assert {model.model_type for model in load_catalog()} >= PROVEN
+    for model in load_catalog():
+        why = why_plain(AutoConfig.for_model(model.model_type, **config_values(model)), 1024)
+        assert (why is None) is (model.model_type in PROVEN)
+        assert why is None or str(model.model_type) in why
 
 
 @pytest.mark.parametrize("kind", sorted(PROVEN))

@@ -67,7 +67,7 @@ class _Phases:
 
     def mismatched(self, rows: Any, shared: Any = None) -> Any:  # noqa: ANN401
         """See ``Scorer``."""
-        self._ledger.phase = "reference" if self.reference else "kl"
+        self._ledger.phase = "reference kl" if self.reference else "kl"
         return self._scorer.mismatched(rows, shared)
 
 

@@ -1,0 +1,128 @@
+"""Turns traces into the coefficients the app predicts with: ``python -m kto_tui.memory.trace.generate``."""
+
+import argparse
+import itertools
+import multiprocessing
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import transformers
+
+from kto_tui.memory.coefficients import FOLDER, Case, Moment, Table, Term, case_name
+from kto_tui.memory.trace.architectures import configuration, period
+from kto_tui.memory.trace.exact import ExactSettings, run
+from kto_tui.memory.trace.moments import Key, MomentLedger
+from kto_tui.memory.trace.prune import prune
+from kto_tui.memory.trace.sizes import LENGTH, RANK, ROWS, SCORED, WINDOW, symbolic_shape, symbols
+
+# Architectures with a table of their own; kto_tui.memory.coefficients says which others use it.
+PACKED = ("llama", "qwen3", "phi3", "gemma2")
+PADDED = ("gemma", "gemma3_text", "granite", "olmo3", "stablelm")
+MINIMAL, BALANCED = ["q_proj", "v_proj"], ["q_proj", "k_proj", "v_proj", "o_proj"]
+TARGETS = {"minimal": MINIMAL, "balanced": BALANCED, "full": "all-linear"}
+ROUND = 6  # significant digits of a coefficient
+
+
+def cases(architecture: str) -> Iterator[Case]:
+    """Every combination of settings that changes the course of a step; see ``Case``."""
+    joints = (False, True) if architecture in PACKED else (False,)
+    for device, bits in (("accelerator", 16), ("accelerator", 32), ("cpu", 16), ("cpu", 32)):
+        for quantised, checkpointing, targets, joint in itertools.product(
+            (False, True), (False, True), TARGETS, joints
+        ):
+            if quantised and (device, bits) == ("accelerator", 32):
+                continue  # Apple GPUs have no NF4, and CUDA trains it in 16 bits
+            if architecture == "phi3" and targets != "full":
+                continue  # its projections are fused: the smaller sets name layers it does not have
+            yield Case(device, bits, quantised, checkpointing, targets, joint)
+
+
+def settings_of(architecture: str, case: Case, layers: int) -> ExactSettings:
+    """The symbolic window of a case."""
+    return ExactSettings(
+        shape=symbolic_shape(architecture, layers),
+        accelerator=case.device == "accelerator",
+        dtype="float32" if case.bits == 32 else "bfloat16",
+        autocast=case.device == "accelerator" and case.bits == 16,
+        quantised=case.quantised,
+        checkpointing=case.checkpointing,
+        rank=RANK,
+        targets=TARGETS[case.targets],
+        effective_batch=ROWS if case.joint else WINDOW,
+        micro_batch=ROWS,
+        length=LENGTH,
+        scored=SCORED,
+    )
+
+
+def _record(settings: ExactSettings, layers: int) -> MomentLedger:
+    ledger = MomentLedger(symbols(accelerator=settings.accelerator), layers)
+
+    def begin(model: Any, number: int) -> None:  # noqa: ANN401
+        if number == 0:
+            ledger.mark(model.get_base_model().model.layers)
+        ledger.recording = number == 1
+
+    run(settings, layers, ledger, begin=begin)
+    return ledger
+
+
+def _moment(key: Key, low: Any, high: Any, depths: tuple[int, int]) -> Moment:  # noqa: ANN401
+    """The line through a moment at two depths, term by term."""
+    parts = {}
+    span = depths[1] - depths[0]
+    for name in low.parts.keys() | high.parts.keys():
+        first, second = low.parts.get(name, {}), high.parts.get(name, {})
+        terms = []
+        for names in first.keys() | second.keys():
+            slope = (second.get(names, 0.0) - first.get(names, 0.0)) / span
+            constant = first.get(names, 0.0) - slope * depths[0]
+            if constant or slope:
+                terms.append(Term(float(f"{constant:.{ROUND}g}"), float(f"{slope:.{ROUND}g}"), names))
+        parts[name] = tuple(sorted(terms, key=lambda term: term.names))
+    return Moment(key.phase, parts)
+
+
+def trace_case(architecture: str, case: Case) -> tuple[Moment, ...]:
+    """The moments of a case that can be its worst."""
+    every = period(configuration(architecture, symbolic_shape(architecture, 24).values()))
+    depths = (2 * every, 4 * every)
+    low, high = (_record(settings_of(architecture, case, depth), depth) for depth in depths)
+    order = list(high.moments)
+    found = []
+    for before, key, after in zip([None, *order], order, [*order[1:], None], strict=False):
+        here = high.moments[key].total
+        grows = before is None or high.moments[before].total < here
+        falls = after is None or high.moments[after].total <= here
+        if grows and falls and key in low.moments:
+            found.append(_moment(key, low.moments[key], high.moments[key], depths))
+    return prune(found, case)
+
+
+def _one(job: tuple[str, Case]) -> tuple[str, Case, tuple[Moment, ...]]:
+    transformers.logging.set_verbosity_error()
+    return (*job, trace_case(*job))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Trace the named architectures, or all, and write one file for each."""
+    parser = argparse.ArgumentParser(prog="python -m kto_tui.memory.trace.generate", description=__doc__)
+    parser.add_argument("architectures", nargs="*", default=[*PACKED, *PADDED])
+    parser.add_argument("--processes", type=int, default=2)
+    args = parser.parse_args(argv)
+    for architecture in args.architectures:
+        jobs = [(architecture, case) for case in cases(architecture)]
+        tables: dict[str, Table] = {}
+        with multiprocessing.get_context("spawn").Pool(args.processes) as pool:
+            for name, case, moments in pool.imap_unordered(_one, jobs):
+                tables[case_name(case)] = moments
+                sys.stderr.write(f"{name} {case_name(case)}: {len(moments)} moments\n")
+        text = msgspec.json.encode(dict(sorted(tables.items())))
+        (FOLDER / f"{architecture}.json").write_bytes(text + b"\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -51,12 +51,9 @@ def download(text: str, revision: str | None, *, as_json: bool) -> int:
 
 def _end(last: Update | None, model_id: str, *, as_json: bool) -> int:
     match last:
-        case Failed(kind="interrupted"):
-            print(f"{model_id}: {last.message}.", file=sys.stderr)
-            return 130
-        case Failed(kind="other"):
+        case Failed(kind="interrupted" | "other"):
             print(f"{model_id}: {last.message}. {last.mend}.", file=sys.stderr)
-            return 1
+            return 130 if last.kind == "interrupted" else 1
         case Failed():
             raise UserError(last.message, mend=last.mend, where=model_id)
         case Done() if not as_json:

@@ -5,7 +5,7 @@ from kto_tui.environment import INSTALL
 from kto_tui.hub.settings import endpoint, token_known
 from kto_tui.hub.updates import Failed, Noted, Progressed, Update
 
-CANCELLED = "The download was cancelled; what has arrived is kept and the next one goes on from there"
+NOT_LOGGED_IN = "No token is here yet, neither in HF_TOKEN nor from hf auth login"
 AGAIN = "Start the download again: it goes on where it stopped"
 
 
@@ -33,10 +33,10 @@ def line(update: Update) -> str | None:
 def login_steps(model_id: str) -> list[str]:
     """How to become allowed to fetch a gated model."""
     return [
-        f"1. Open {endpoint()}/{model_id} and accept its licence (some authors answer each request themselves).",
-        f"2. Create a token of type read at {endpoint()}/settings/tokens.",
-        "3. In another terminal: hf auth login (or start kto-tui with HF_TOKEN set).",
-        "4. Come back here and press r to try again.",
+        f"1. Accept its licence (some authors answer each request themselves):\n   {endpoint()}/{model_id}",
+        f"2. Create a token of type read:\n   {endpoint()}/settings/tokens",
+        "3. In another terminal: hf auth login\n   (or leave, and start kto-tui with HF_TOKEN set)",
+        "4. Come back here and press r to try again",
     ]
 
 
@@ -184,7 +184,11 @@ def damaged(name: str) -> Failed:
 
 def interrupted() -> Failed:
     """Somebody asked the download to end."""
-    return Failed(kind="interrupted", message=CANCELLED, mend=AGAIN)
+    return Failed(
+        kind="interrupted",
+        message="The download was cancelled; what has arrived is kept",
+        mend="Start it again: it goes on from there",
+    )
 
 
 def unexpected(what: str) -> Failed:

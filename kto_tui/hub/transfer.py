@@ -34,8 +34,8 @@ ANSWER_SECONDS = 10
 # Where a token may be sent, besides the endpoint: a mirror may hand on to the hub itself.
 HUBS = ("https://huggingface.co", "https://hf.co")
 SHA256 = re.compile(r"[0-9a-f]{64}")
-# Progress moves, and an interruption costs, one chunk; the library's own are ten times as large.
-constants.DOWNLOAD_CHUNK_SIZE = 1024**2
+# Progress moves by one chunk, and an interruption costs as much; the library's own are of 10 MiB.
+constants.DOWNLOAD_CHUNK_SIZE = 256 * 1024
 
 
 class RemoteFile(msgspec.Struct, frozen=True):

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from kto_tui.hub.selection import WEIGHTS, describes_model
+from kto_tui.hub.selection import describes_model, index_of, weights_among
 from kto_tui.paths import hub_cache
 
-SHARD = re.compile(r"-\d+-of-(\d+)\.")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
 
 
@@ -105,14 +104,11 @@ def _read(folder: Path) -> CachedModel:
 def is_complete(snapshot: Path) -> bool:
     """Whether a checkpoint folder has a configuration, a tokenizer and all weights that its index or names promise."""
     present = {path.name for path in snapshot.glob("*") if path.exists()}
-    kind = next((kind for kind in WEIGHTS if any(kind.fullmatch(name) for name in present)), None)
-    if kind is None or not describes_model(present):
+    weights = weights_among(present)
+    if not weights or not describes_model(present):
         return False
-    weights = {name for name in present if kind.fullmatch(name)}
-    shards = SHARD.search(min(weights))
-    if shards is None:
+    if (index := index_of(weights)) is None:
         return True
-    index = "pytorch_model.bin.index.json" if min(weights).endswith(".bin") else "model.safetensors.index.json"
     with contextlib.suppress(OSError, ValueError, KeyError, AttributeError, TypeError):
         return set(json.loads((snapshot / index).read_text(encoding="utf-8"))["weight_map"].values()) <= present
     return False

@@ -26,12 +26,24 @@ def training_files(names: Iterable[str]) -> list[str]:
     Empty when there is no configuration, no tokenizer or no weights.
     """
     present = sorted(name for name in names if "/" not in name)
-    weights = next((found for kind in WEIGHTS if (found := [n for n in present if kind.fullmatch(n)])), [])
+    weights = weights_among(present)
     if not weights or not describes_model(present):
         return []
-    index = "pytorch_model.bin.index.json" if weights[0].endswith(".bin") else "model.safetensors.index.json"
     small = [n for n in present if any(fnmatchcase(n, pattern) for pattern in SMALL)]
-    return [n for n in small if not n.endswith(".index.json") or (n == index and len(weights) > 1)] + weights
+    return [n for n in small if not n.endswith(".index.json") or n == index_of(weights)] + weights
+
+
+def weights_among(names: Iterable[str]) -> list[str]:
+    """The one set of weight files that Transformers would load."""
+    present = sorted(names)
+    return next((found for kind in WEIGHTS if (found := [name for name in present if kind.fullmatch(name)])), [])
+
+
+def index_of(weights: list[str]) -> str | None:
+    """The index that names the shards of ``weights``; None for a single file."""
+    if "-of-" not in weights[0]:
+        return None
+    return "pytorch_model.bin.index.json" if weights[0].endswith(".bin") else "model.safetensors.index.json"
 
 
 def describes_model(names: Iterable[str]) -> bool:

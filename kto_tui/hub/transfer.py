@@ -74,13 +74,15 @@ def fetch(
     lock = hub_cache() / ".locks" / folder.name / "kto-tui.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with _alone(FileLock(lock), say):
-        here = {file.name: _bytes_here(folder, commit, file) for file in files}
-        missing = [file for file in files if not _is_whole(folder, commit, file)]
+        # Files of the same content are one blob.
+        blobs = {file.etag: file for file in files}.values()
+        here = {file.name: _bytes_here(folder, commit, file) for file in blobs}
+        missing = [file for file in blobs if not _is_whole(folder, commit, file)]
         needed, free = sum(file.size - here[file.name] for file in missing), free_bytes(folder)
         if lacks_room(needed, free):
             raise Refused(sentences.no_room(needed, free, str(hub_cache())))
         (folder / "blobs").mkdir(parents=True, exist_ok=True)
-        meter.start({file.name: file.size for file in files}, here)
+        meter.start({file.name: file.size for file in blobs}, here)
         pool = ThreadPoolExecutor(WORKERS)
         # Not a with block: when one file fails the program ends, without waiting for the others.
         for future in as_completed(pool.submit(_fetch_file, model_id, commit, file, folder, meter) for file in missing):

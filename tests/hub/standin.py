@@ -41,6 +41,7 @@ class Hub:
     delay: float = 0.0
     broken: int | None = None
     served: dict[str, int] = field(default_factory=dict)
+    resumed_at: list[int] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     leaked: list[str] = field(default_factory=list)
     endpoint: str = ""
@@ -98,6 +99,7 @@ class _Quiet(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
+        self.hub.resumed_at += [begin] if begin else []
         cut = self.hub.cut_after.pop(name, None)
         end = len(content) if cut is None else min(len(content), begin + cut)
         step = 64 * 1024

@@ -89,7 +89,7 @@ class DownloadDialog(ModalScreen[Done | Failed | str]):
 
     def _leave_with(self, outcome: Done | Failed | str) -> None:
         self._outcome.append(outcome)
-        if self.is_current:
+        if self.is_active:
             self.dismiss(outcome)
 
     def on_screen_resume(self) -> None:

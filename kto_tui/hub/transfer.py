@@ -33,7 +33,7 @@ WORKERS = 4
 ANSWER_SECONDS = 10
 # Where a token may be sent, besides the endpoint: a mirror may hand on to the hub itself.
 HUBS = ("https://huggingface.co", "https://hf.co")
-SHA256 = re.compile(r"[0-9a-f]{64}")
+GIT_OR_SHA256 = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # Progress moves by one chunk, and an interruption costs as much; the library's own are of 10 MiB.
 constants.DOWNLOAD_CHUNK_SIZE = 256 * 1024
 
@@ -46,18 +46,7 @@ class RemoteFile(msgspec.Struct, frozen=True):
     etag: str
 
 
-def _free_bytes(folder: Path) -> int:
-    return shutil.disk_usage(nearest_existing(folder)).free
-
-
-def fetch(
-    model_id: str,
-    revision: str | None,
-    meter: Meter,
-    say: Callable[[str], None],
-    *,
-    free_bytes: Callable[[Path], int] = _free_bytes,
-) -> Done:
+def fetch(model_id: str, revision: str | None, meter: Meter, say: Callable[[str], None]) -> Done:
     """Bring ``model_id`` into the cache, going on from what earlier downloads left.
 
     Raises:
@@ -78,7 +67,8 @@ def fetch(
         blobs = {file.etag: file for file in files}.values()
         here = {file.name: _bytes_here(folder, commit, file) for file in blobs}
         missing = [file for file in blobs if not _is_whole(folder, commit, file)]
-        needed, free = sum(file.size - here[file.name] for file in missing), free_bytes(folder)
+        needed = sum(file.size - here[file.name] for file in missing)
+        free = shutil.disk_usage(nearest_existing(folder)).free
         if lacks_room(needed, free):
             raise Refused(sentences.no_room(needed, free, str(hub_cache())))
         (folder / "blobs").mkdir(parents=True, exist_ok=True)
@@ -104,7 +94,7 @@ def _wanted(siblings: list[Any]) -> list[RemoteFile]:
     files = []
     for one in (found[name] for name in names):
         etag = one.lfs.sha256 if one.lfs else one.blob_id
-        if one.size is None or etag is None:
+        if one.size is None or not GIT_OR_SHA256.fullmatch(etag or ""):
             raise Refused(sentences.not_a_hub())
         files.append(RemoteFile(one.rfilename, one.size, etag))
     return files
@@ -192,7 +182,7 @@ def _go_on(url: str, part: Path, file: RemoteFile, meter: Meter) -> None:
 
 def _has_hash(part: Path, etag: str) -> bool:
     """Whether a file has the SHA-256 that names its blob; the hashes of small files, git's own, are not checked."""
-    if not SHA256.fullmatch(etag):
+    if len(etag) < 64:
         return True
     with part.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest() == etag

@@ -40,6 +40,7 @@ class Hub:
     cut_after: dict[str, int] = field(default_factory=dict)
     delay: float = 0.0
     broken: int | None = None
+    etag_prefix: str = ""
     served: dict[str, int] = field(default_factory=dict)
     resumed_at: list[int] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
@@ -170,7 +171,7 @@ class _Front(_Quiet):
         files = []
         for file, content in repo.files.items():
             entry = {"rfilename": file, "path": file, "type": "file", "size": len(content)}
-            entry |= {"blobId": etag("", content), "oid": etag("", content)}
+            entry |= {"blobId": self.hub.etag_prefix + etag("", content), "oid": etag("", content)}
             if is_lfs(file):
                 digest = etag(file, content)
                 entry["lfs"] = {"sha256": digest, "oid": digest, "size": len(content), "pointerSize": 134}

@@ -204,6 +204,10 @@ def a_file_in_the_way(hub: Hub, env: pytest.MonkeyPatch) -> None:
     Path(os.environ["HF_HOME"]).write_text("")
 
 
+def strange_etags(hub: Hub, env: pytest.MonkeyPatch) -> None:
+    hub.etag_prefix = "../"
+
+
 def nothing(hub: Hub, env: pytest.MonkeyPatch) -> None:
     pass
 
@@ -226,6 +230,7 @@ REFUSALS: dict[str, tuple[str, Callable[[Hub, pytest.MonkeyPatch], None], str, s
     "server error": ("acme/big", broken(503), "other", "error 503", "few minutes"),
     "too many": ("acme/big", broken(429), "other", "too many requests", "few minutes"),
     "forbidden": ("acme/big", broken(403), "token", "may not read", "type read"),
+    "no hub": ("acme/big", strange_etags, "other", "does not answer like a hub", "HF_ENDPOINT"),
     "unwritable": ("acme/big", a_file_in_the_way, "other", "cannot be written", "HF_HOME"),
 }
 

@@ -47,9 +47,13 @@ def build_parser() -> argparse.ArgumentParser:
     plan(hardware, "--as", default=argparse.SUPPRESS)  # else its own default would hide kto-tui --as NAME hardware
     hardware.add_argument("--list", action="store_true", dest="list_presets", help="machines one can plan for")
     models = commands.add_parser("models", help="the catalog, with a verdict for this machine")
+    models.add_argument("--cached", action="store_true", help="what is in the hub's cache instead, and how large")
+    download = commands.add_parser("download", help="get a model from the hub; an interrupted one goes on")
+    download.add_argument("model", metavar="ORG/MODEL")
+    download.add_argument("--revision", help="branch, tag or commit instead of main")
     runs = commands.add_parser("runs", help="all runs, newest first")
     doctor = commands.add_parser("doctor", help="what is installed, what is missing, how to mend it")
-    for command in (train, hardware, models, runs, doctor):
+    for command in (train, hardware, models, download, runs, doctor):
         command.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
     return parser
 
@@ -81,6 +85,14 @@ def dispatch(args: argparse.Namespace) -> int:
             from kto_tui.commands.show import stop
 
             return stop(args.run, abort=args.abort)
+        case "download":
+            from kto_tui.commands import hub
+
+            return hub.download(args.model, args.revision, as_json=args.as_json)
+        case "models" if args.cached:
+            from kto_tui.commands import hub
+
+            return hub.cached(as_json=args.as_json)
         case "models" | "runs" | "doctor":
             from kto_tui.commands import show
 

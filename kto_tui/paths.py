@@ -42,13 +42,22 @@ def keep_newest(folder: Path, pattern: str, count: int) -> None:
         path.unlink(missing_ok=True)
 
 
+def hub_home() -> Path:
+    """Where huggingface_hub keeps what is its own, the token among it (same rules as its ``HF_HOME`` constant)."""
+    if home := os.environ.get("HF_HOME"):
+        return _expanded(home)
+    caches = os.environ.get("XDG_CACHE_HOME")
+    return (_expanded(caches) if caches else Path.home() / ".cache") / "huggingface"
+
+
 def hub_cache() -> Path:
     """Where huggingface_hub keeps downloads (same rules as its ``HF_HUB_CACHE`` constant)."""
-    if cache := os.environ.get("HF_HUB_CACHE"):
-        return Path(cache).expanduser()
-    home = os.environ.get("HF_HOME")
-    base = Path(home).expanduser() if home else Path.home() / ".cache" / "huggingface"
-    return base / "hub"
+    cache = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    return _expanded(cache) if cache else hub_home() / "hub"
+
+
+def _expanded(path: str) -> Path:
+    return Path(os.path.expandvars(path)).expanduser()
 
 
 def presets() -> Path:

@@ -11,8 +11,21 @@ import pytest
 
 import kto_tui
 
-HEAVY = {"torch", "transformers", "trl", "datasets", "peft", "accelerate", "bitsandbytes", "mlx", "numpy", "pandas"}
-WORKER_SIDE = ("kto_tui.backends", "kto_tui.worker.__main__", "kto_tui.__main__")
+HEAVY = {
+    "torch",
+    "transformers",
+    "trl",
+    "datasets",
+    "peft",
+    "accelerate",
+    "bitsandbytes",
+    "mlx",
+    "huggingface_hub",
+    "numpy",
+    "pandas",
+}
+DOWNLOAD_PROGRAM = ("kto_tui.hub.transfer", "kto_tui.hub.failures")
+WORKER_SIDE = ("kto_tui.backends", "kto_tui.worker.__main__", "kto_tui.__main__", *DOWNLOAD_PROGRAM)
 LIGHT = sorted(
     name for _, name, _ in pkgutil.walk_packages(kto_tui.__path__, "kto_tui.") if not name.startswith(WORKER_SIDE)
 )

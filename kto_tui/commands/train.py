@@ -40,10 +40,11 @@ def demo(*, headless: bool) -> int:
     return run_wizard(at_review=True)
 
 
-def fetch_starter_model() -> None:
+def fetch_starter_model(*, quiet: bool = False) -> None:
     """Get the starter model in a process of its own: this one stays free of torch."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "kto_tui.backends.hf.starter_model"],
+        stdout=subprocess.DEVNULL if quiet else None,
         stderr=subprocess.PIPE,
         text=True,
         check=False,

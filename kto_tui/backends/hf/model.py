@@ -1,14 +1,19 @@
 """Loads a base model and its tokenizer with an explicit dtype, and says plainly why it could not."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedTokenizerBase
 
-from kto_tui.backends.base import Job
+from kto_tui.backends.base import Job, StopRequested
 from kto_tui.backends.hf.device import Device
 from kto_tui.backends.hf.starter_model import ensure_starter_model
 from kto_tui.errors import UserError
+from kto_tui.hub import sentences
+from kto_tui.hub.cache import cached
+from kto_tui.hub.download import Download, tenths
+from kto_tui.hub.updates import Done, Failed, Update
 from kto_tui.runs.events import PhaseEntered
 from kto_tui.starter import MODEL_ID
 
@@ -17,7 +22,8 @@ def locate(job: Job) -> Path:
     """Folder of the model's files, downloaded when they are not on this machine yet.
 
     Raises:
-        UserError: missing, gated or unreachable.
+        UserError: missing, gated, unreachable, no room ...
+        StopRequested: asked to end meanwhile; what has arrived is kept.
     """
     name = job.config.model
     folder = Path(name).expanduser()
@@ -25,44 +31,24 @@ def locate(job: Job) -> Path:
         return folder
     if name == MODEL_ID:
         return ensure_starter_model(lambda text: job.emit(PhaseEntered(phase=text)))
-    return _from_hub(name)
+    if (here := cached(name)) is not None and here.main is not None and here.complete:
+        return Path(here.main.path)
+    with Download(name) as updates:
+        for update in tenths(stoppable(updates, job)):
+            if isinstance(update, Done):
+                return Path(update.path)
+            if isinstance(update, Failed):
+                raise UserError(update.message, mend=update.mend, where=name)
+            job.emit(PhaseEntered(phase=f"downloading {name}: {sentences.line(update)}"))
+    raise AssertionError("a download has a last word")
 
 
-def _from_hub(name: str) -> Path:
-    from huggingface_hub import errors, snapshot_download
-
-    patterns = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
-    try:
-        return Path(snapshot_download(name, allow_patterns=patterns))
-    except errors.GatedRepoError:
-        raise UserError(
-            "This model is gated",
-            mend=f"Accept its licence at https://huggingface.co/{name} and log in with: hf auth login",
-            where=name,
-        ) from None
-    except errors.RepositoryNotFoundError:
-        raise UserError(
-            "The hub knows no model of this name",
-            mend="Check the spelling, or log in if it is private",
-            where=name,
-        ) from None
-    except errors.HFValidationError:
-        raise UserError(
-            "This is neither a folder nor a hub id",
-            mend="Give an existing folder or a name like org/model",
-            where=name,
-        ) from None
-    except (
-        errors.LocalEntryNotFoundError,
-        errors.OfflineModeIsEnabled,
-        errors.HfHubHTTPError,
-        OSError,
-    ) as error:
-        raise UserError(
-            f"The model is not on this machine and could not be downloaded ({type(error).__name__})",
-            mend="Check the network and the disk, or name a local model folder",
-            where=name,
-        ) from None
+def stoppable(updates: Iterable[Update], job: Job) -> Iterator[Update]:
+    """``updates``, which come at least once a second, until the run is asked to end."""
+    for update in updates:
+        if job.requested() is not None:
+            raise StopRequested
+        yield update
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

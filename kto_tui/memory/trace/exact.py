@@ -1,7 +1,7 @@
 """One window of kto-tui's own KTO step on fake tensors: the very code that trains, with nothing behind the numbers."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 from unittest import mock
 
@@ -45,7 +45,7 @@ class ExactSettings(msgspec.Struct, frozen=True, kw_only=True):
     checkpointing: bool = False
     kl: bool = True
     rank: int = 16
-    targets: list[str] | str = "all-linear"
+    targets: Sequence[str] = "all-linear"
     effective_batch: int = 16
     micro_batch: int = 4
     length: int = 1024
@@ -90,7 +90,7 @@ def _faked(settings: ExactSettings) -> Iterator[None]:
 
     with (
         mock.patch.object(layout.PrefixTree, "grow", grown),
-        mock.patch.object(layout, "on_cpu", lambda _device: not settings.accelerator),
+        mock.patch.object(layout, "on_cpu", return_value=not settings.accelerator),
         mock.patch.object(FakeTensor, "tolist", lambda scores: [0.0] * scores.numel()),
         in_place_head(),
         FakeTensorMode(allow_non_fake_inputs=True),

@@ -1,4 +1,4 @@
-"""A ledger of storage: every allocation and release of a step on fake tensors, and what was alive at its worst moment."""
+"""A ledger of storage: every allocation and release of a step, and what was alive at its worst moment."""
 
 import weakref
 from collections import defaultdict
@@ -93,8 +93,12 @@ class Ledger(TorchDispatchMode):  # type: ignore[misc]
         if self.total > peak.total:
             peak.total, peak.parts = self.total, dict(self.alive)
 
-    def __torch_dispatch__(  # noqa: D105
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None  # noqa: ANN401, ARG002
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
         out = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(out):

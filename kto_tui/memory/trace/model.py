@@ -51,7 +51,9 @@ def add_lora(model: Any, rank: int, targets: list[str] | str, dtype: torch.dtype
                 model, LoraConfig(r=rank, target_modules=targets, task_type="CAUSAL_LM"), autocast_adapter_dtype=False
             )
     except ValueError as error:
-        raise UserError(f"No such LoRA targets: {targets}", mend="Name linear layers of the model", where="targets") from error
+        raise UserError(
+            f"No such LoRA targets: {targets}", mend="Name linear layers of the model", where="targets"
+        ) from error
     for name, parameter in wrapped.named_parameters():
         adapter = "lora_" in name
         parameter.requires_grad_(adapter)

@@ -30,7 +30,12 @@ class FakeAdamW8bit(torch.optim.Optimizer):  # type: ignore[misc]
                     continue
                 count = parameter.numel()
                 small = count < MIN_8BIT
-                made = [parameter.new_empty(0 if self._paged and not small else count, dtype=torch.float32 if small else torch.uint8) for _ in range(2)]
+                made = [
+                    parameter.new_empty(
+                        0 if self._paged and not small else count, dtype=torch.float32 if small else torch.uint8
+                    )
+                    for _ in range(2)
+                ]
                 if not small:
                     made += [parameter.new_empty(-(-count // BLOCK), dtype=torch.float32) for _ in range(2)]
                 self.state[parameter] = dict(enumerate(made))

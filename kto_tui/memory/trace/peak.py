@@ -33,7 +33,7 @@ def trace(settings: Settings, layers: int) -> dict[str, Peak]:
     """The peaks by phase of ``STEPS`` steps with so many layers."""
     with (
         FakeTensorMode(allow_non_fake_inputs=True),
-        mock.patch.object(sdpa, "use_gqa_in_sdpa", lambda *_: not settings.kv_repeated_in_sdpa),
+        mock.patch.object(sdpa, "use_gqa_in_sdpa", return_value=not settings.kv_repeated_in_sdpa),
         steps.in_place_head(),
     ):
         model = build(settings, layers, steps.prepare)

@@ -20,7 +20,11 @@ class _Dequantised(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, shape: tuple[int, int], bias: torch.Tensor | None, nested: int  # noqa: ANN401
+        ctx: Any,
+        x: torch.Tensor,
+        shape: tuple[int, int],
+        bias: torch.Tensor | None,
+        nested: int,
     ) -> torch.Tensor:
         ctx.shape, ctx.nested = shape, nested
         return functional.linear(x, _dequantised(x, shape, nested), bias)
@@ -67,7 +71,10 @@ class _Int8(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None  # noqa: ANN401
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
     ) -> torch.Tensor:
         flat = x.reshape(-1, x.shape[-1])
         flat.to(torch.float16).new_empty(flat.shape, dtype=torch.int8)

@@ -48,7 +48,11 @@ def symbols(*, accelerator: bool) -> Symbols:
     grown = {("T",): 1.0, ("K",): 1.0}  # a tree and the completions it grew by
     for tree in (ROWS * LENGTH, up(ROWS * LENGTH)):
         sums[tree + ROWS * SCORED] = sums[tree + up(ROWS * SCORED)] = grown
-    for size, names in ((INNER, ("h", "m")), (HEAD_DIM * KV_HEADS * GROUP, ("d", "g", "h", "kv")), (HEAD_DIM * KV_HEADS, ("d", "h", "kv"))):
+    for size, names in (
+        (INNER, ("h", "m")),
+        (HEAD_DIM * KV_HEADS * GROUP, ("d", "g", "h", "kv")),
+        (HEAD_DIM * KV_HEADS, ("d", "h", "kv")),
+    ):
         sums[-(-HIDDEN * size // 64)] = {tuple(sorted(names)): 1 / 64}  # a quantised weight's absmax, as float32
     sums[16] = {(): 16.0}
     sums[TRL_TILE] = {(): float(TRL_TILE)}

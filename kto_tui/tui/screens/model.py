@@ -16,6 +16,7 @@ from kto_tui.planner import Plan, propose
 from kto_tui.starter import MODEL_ID
 from kto_tui.tui.messages import StepRequested
 from kto_tui.tui.screens.dialogs import AskDialog
+from kto_tui.tui.screens.download import when_allowed
 from kto_tui.tui.wizard import WizardScreen
 
 
@@ -170,4 +171,5 @@ class ModelScreen(WizardScreen):
         self._describe(model.id)
 
     def _choose(self, model: ModelSpec) -> None:
-        self.post_message(StepRequested("Data", choose_model(self._draft, model)))
+        chosen = StepRequested("Data", choose_model(self._draft, model))
+        when_allowed(self.app, model, lambda: self.post_message(chosen))

@@ -13,16 +13,20 @@ from textual.widgets import Static
 
 from kto_tui import units
 from kto_tui.atomic import write_atomically
+from kto_tui.catalog import resolve
 from kto_tui.data.sources import STARTER
 from kto_tui.draft import Draft, plan, to_config
 from kto_tui.environment import require_training
 from kto_tui.errors import UserError
+from kto_tui.hub.download import must_fetch
+from kto_tui.hub.updates import Done, Failed
 from kto_tui.planner import Plan
 from kto_tui.runs.config import RunConfig, to_toml
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.launch import start
 from kto_tui.tui.messages import Left, RunOpened, StepRequested
 from kto_tui.tui.screens.dialogs import ConfirmDialog
+from kto_tui.tui.screens.download import DownloadDialog
 from kto_tui.tui.wizard import WizardScreen
 
 RUN_FILE = "run.toml"
@@ -78,6 +82,8 @@ class ReviewScreen(WizardScreen):
         config = to_config(self._draft)
         self.redraw_rail()
         sentence = run_sentence(config, plan(self._draft), self._draft.training_rows or 0)
+        if must_fetch(config.model):
+            sentence += " The model is downloaded first."
         self.query_one("#sentence", Static).update(Content(sentence))
         self.query_one("#toml", Static).update(Content(to_toml(config)))
 
@@ -89,17 +95,40 @@ class ReviewScreen(WizardScreen):
         self._show()
 
     def action_train(self) -> None:
-        """Start, once; never for a machine that is only planned."""
+        """Start, once, never for a machine that is only planned; a model that is not here is downloaded first."""
         hardware = self._draft.hardware
         if hardware.planned_as is not None:
             self.complain(
                 f"This is a plan for {hardware.host}, so nothing starts here. "
                 f"Press w to save {RUN_FILE}, then run there: kto-tui train {RUN_FILE}"
             )
-        elif not self._starting:
-            self._starting = True
-            self.query_one("#sentence", Static).update(Content("Starting the worker ..."))
-            self.launch()
+            return
+        if self._starting:
+            return
+        if self._draft.model is not None and must_fetch(self._draft.model.id):
+            self.app.push_screen(DownloadDialog(self._draft.model.id), self.model_arrived)
+            return
+        self._starting = True
+        self.query_one("#sentence", Static).update(Content("Starting the worker ..."))
+        self.launch()
+
+    def model_arrived(self, outcome: Done | Failed | str | None) -> None:
+        """Train, take the model's new name, or say that the download was given up."""
+        if isinstance(outcome, Failed):
+            self.complain(f"{outcome.message}. {outcome.mend}.")
+        if outcome is None or isinstance(outcome, Failed) or self._draft.model is None:
+            return
+        self.complain()
+        before, name = plan(self._draft).verdict, outcome if isinstance(outcome, str) else self._draft.model.id
+        try:
+            # Of a model that is here more is known, perhaps that it cannot be trained.
+            self._draft = msgspec.structs.replace(self._draft, model=resolve(name))
+        except UserError as error:
+            self.complain(str(error))
+            return
+        self._show()
+        if isinstance(outcome, Done) and (plan(self._draft).verdict != "NO" or before == "NO"):
+            self.action_train()
 
     @work(thread=True)
     def launch(self) -> None:

@@ -1,0 +1,196 @@
+"""Every sentence about getting a model, in one place: the command line, the wizard and the worker say the same."""
+
+from kto_tui import units
+from kto_tui.environment import INSTALL
+from kto_tui.hub.settings import endpoint, token_known
+from kto_tui.hub.updates import Failed, Noted, Progressed, Update
+
+NOT_LOGGED_IN = "No token is here yet, neither in HF_TOKEN nor from hf auth login"
+AGAIN = "Start the download again: it goes on where it stopped"
+
+
+def progress_line(now: Progressed) -> str:
+    """Amounts, rate, time left and files."""
+    parts = [f"{units.size(now.bytes_done)} of {units.size(now.bytes_total)}"]
+    if now.bytes_per_second is not None:
+        parts.append(f"{units.size(now.bytes_per_second)}/s")
+    if now.seconds_left is not None and now.share < 1:
+        parts.append(f"{units.duration(now.seconds_left)} left")
+    return " · ".join([*parts, f"{now.files_done} of {now.files_total} files"])
+
+
+def line(update: Update) -> str | None:
+    """What an update says on a line of its own; None for the last ones, which need more than a line."""
+    match update:
+        case Progressed():
+            return progress_line(update)
+        case Noted():
+            return update.text
+        case _:
+            return None
+
+
+def login_steps(model_id: str) -> list[str]:
+    """How to become allowed to fetch a gated model."""
+    return [
+        f"1. Accept its licence (some authors answer each request themselves):\n   {endpoint()}/{model_id}",
+        f"2. Create a token of type read:\n   {endpoint()}/settings/tokens",
+        "3. In another terminal: hf auth login\n   (or leave, and start kto-tui with HF_TOKEN set)",
+        "4. Come back here and press r to try again",
+    ]
+
+
+def gated(model_id: str) -> Failed:
+    """The model wants an account that accepted its licence."""
+    if token_known():
+        return Failed(
+            kind="gated",
+            message="This model is gated, and the account of your token has no access to it",
+            mend=f"Accept its licence, or ask for access, at {endpoint()}/{model_id}, with the account of the token",
+        )
+    return Failed(
+        kind="gated",
+        message="This model is gated, and nobody is logged in",
+        mend=f"Accept its licence at {endpoint()}/{model_id}, then log in with: hf auth login (or set HF_TOKEN)",
+    )
+
+
+def token_refused() -> Failed:
+    """The token is wrong, expired or revoked."""
+    return Failed(
+        kind="token",
+        message=f"{endpoint()} does not accept your token; it may be mistyped, expired or revoked",
+        mend=f"Create one at {endpoint()}/settings/tokens and log in with: hf auth login (or set HF_TOKEN)",
+    )
+
+
+def token_too_weak() -> Failed:
+    """The token is good, but not for this."""
+    return Failed(
+        kind="token",
+        message="Your token may not read this model",
+        mend=f"Create one of type read at {endpoint()}/settings/tokens, then: hf auth login (or set HF_TOKEN)",
+    )
+
+
+def missing() -> Failed:
+    """No such model, or one that is hidden."""
+    if token_known():
+        return Failed(
+            kind="missing",
+            message=f"{endpoint()} knows no such model, or it is private and your account may not see it",
+            mend="Check the spelling, or the account of your token",
+        )
+    return Failed(
+        kind="missing",
+        message=f"{endpoint()} knows no such model, or it is private: without a login it does not tell which",
+        mend="Check the spelling, or log in with: hf auth login (or set HF_TOKEN)",
+    )
+
+
+def revision_missing(revision: str | None) -> Failed:
+    """The model is there, the revision is not."""
+    return Failed(
+        kind="missing",
+        message=f"The model has no revision {revision or 'main'}",
+        mend="Name a branch, tag or commit it has",
+    )
+
+
+def not_an_id() -> Failed:
+    """What was asked for cannot be a name on the hub."""
+    return Failed(
+        kind="missing",
+        message="This is neither a folder nor a hub id",
+        mend="Give an existing folder or a name like org/model",
+    )
+
+
+def renamed(name: str) -> Failed:
+    """The model has another id by now."""
+    return Failed(kind="renamed", message=f"This model is called {name} now", mend=f"Choose {name}", renamed_to=name)
+
+
+def disabled() -> Failed:
+    """The hub took the model down."""
+    return Failed(kind="other", message="The hub has disabled access to this model", mend="Choose another model")
+
+
+def told_to_stay_offline() -> Failed:
+    """The environment forbids the network."""
+    return Failed(
+        kind="offline",
+        message="This model is not (wholly) on this machine, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set",
+        mend="Unset it, or choose a model that is here (kto-tui models --cached)",
+    )
+
+
+def unreachable(reason: str) -> Failed:
+    """No answer."""
+    return Failed(
+        kind="offline",
+        message=f"{endpoint()} cannot be reached or broke off ({reason})",
+        mend="Check the network (or set HF_ENDPOINT to a mirror) and try again: a download goes on where it stopped",
+    )
+
+
+def no_room(needed: int, free: int | None, where: str) -> Failed:
+    """The disk of the cache is too small; ``free`` None: it was full when a write failed."""
+    want = f"The download needs {units.size(needed)} " if needed else "The disk is full "
+    have = "" if free is None else f"and {units.size(free)} are free "
+    return Failed(
+        kind="disk",
+        message=f"{want}{have}in {where}",
+        mend="Free some, or set HF_HOME to a folder on a larger disk",
+    )
+
+
+def unwritable(reason: str, where: str) -> Failed:
+    """The cache is no place to write to."""
+    return Failed(
+        kind="other",
+        message=f"The hub's cache {where} cannot be written ({reason})",
+        mend="Mend its permissions, or set HF_HOME to a folder of yours",
+    )
+
+
+def no_library() -> Failed:
+    """The hub's library is not installed."""
+    return Failed(kind="library", message="Downloading needs huggingface_hub", mend=f"Install with: {INSTALL}")
+
+
+def not_a_hub() -> Failed:
+    """Something else answers there."""
+    return Failed(
+        kind="other", message=f"{endpoint()} does not answer like a hub", mend="Check HF_ENDPOINT and the proxy"
+    )
+
+
+def server_error(status: int) -> Failed:
+    """The hub has trouble of its own."""
+    too_many = "asks to wait, it had too many requests" if status == 429 else f"answers with error {status}"
+    return Failed(kind="other", message=f"{endpoint()} {too_many}", mend="Try again in a few minutes")
+
+
+def not_trainable(why: str) -> Failed:
+    """The repository has no checkpoint that Transformers would load."""
+    return Failed(kind="other", message=f"This repository {why}", mend="Choose a Transformers checkpoint")
+
+
+def damaged(name: str) -> Failed:
+    """A file did not arrive as the hub describes it; it has been deleted."""
+    return Failed(kind="other", message=f"{name} did not arrive intact and was deleted", mend=AGAIN)
+
+
+def interrupted() -> Failed:
+    """Somebody asked the download to end."""
+    return Failed(
+        kind="interrupted",
+        message="The download was cancelled; what has arrived is kept",
+        mend="Start it again: it goes on from there",
+    )
+
+
+def unexpected(what: str) -> Failed:
+    """Whatever has no sentence of its own."""
+    return Failed(kind="other", message=f"The download failed ({what})", mend=AGAIN)

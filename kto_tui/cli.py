@@ -9,7 +9,12 @@ from collections.abc import Sequence
 
 from kto_tui import __version__
 
-PLANNABLE = (None, "hardware")  # what --as makes sense for; None is the wizard
+PLANNABLE = frozenset({None, "hardware", "models", "fit"})
+# Recipe fields that memory depends on; kto_tui.commands.fit knows which field each is.
+FIT_FLAGS = (
+    "rank", "targets", "micro-batch", "effective-batch", "max-length", "quantization", "precision", "optimizer",
+    "checkpointing", "loss",
+)  # fmt: skip
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -48,12 +53,19 @@ def build_parser() -> argparse.ArgumentParser:
     hardware.add_argument("--list", action="store_true", dest="list_presets", help="machines one can plan for")
     models = commands.add_parser("models", help="the catalog, with a verdict for this machine")
     models.add_argument("--cached", action="store_true", help="what is in the hub's cache instead, and how large")
+    fit = commands.add_parser("fit", help="one model: its memory by parts, and the settings that fit")
+    fit.add_argument("model", metavar="MODEL", help="a name from the catalog, a hub id or a folder")
+    for flag in FIT_FLAGS:
+        fit.add_argument(f"--{flag}", metavar="VALUE", help="instead of the proposed one")
+    for command in (models, fit):
+        plan(command, "--as", default=argparse.SUPPRESS)
+        command.add_argument("--method", default="kto", help="training method (default: kto)")
     download = commands.add_parser("download", help="get a model from the hub; an interrupted one goes on")
     download.add_argument("model", metavar="ORG/MODEL")
     download.add_argument("--revision", help="branch, tag or commit instead of main")
     runs = commands.add_parser("runs", help="all runs, newest first")
     doctor = commands.add_parser("doctor", help="what is installed, what is missing, how to mend it")
-    for command in (train, hardware, models, download, runs, doctor):
+    for command in (train, hardware, models, fit, download, runs, doctor):
         command.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
     return parser
 
@@ -93,7 +105,17 @@ def dispatch(args: argparse.Namespace) -> int:
             from kto_tui.commands import hub
 
             return hub.cached(as_json=args.as_json)
-        case "models" | "runs" | "doctor":
+        case "models":
+            from kto_tui.commands.fit import models
+
+            return models(args.planned_as, args.method, as_json=args.as_json)
+        case "fit":
+            from kto_tui.commands.fit import fit
+
+            chosen = {flag: getattr(args, flag.replace("-", "_")) for flag in FIT_FLAGS}
+            given = {flag: value for flag, value in chosen.items() if value is not None}
+            return fit(args.model, args.planned_as, args.method, given, as_json=args.as_json)
+        case "runs" | "doctor":
             from kto_tui.commands import show
 
             return int(getattr(show, args.command)(as_json=args.as_json))

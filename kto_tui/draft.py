@@ -15,6 +15,9 @@ from kto_tui.recipe import Recipe
 from kto_tui.runs.config import RunConfig, RunRequest
 from kto_tui.starter import MODEL_ID, PRESET
 
+# English text under today's vocabularies has four characters to a token; other scripts have fewer.
+CHARACTERS_PER_TOKEN = 3.0
+
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """What will be trained, as far as it is decided. ``None`` means not chosen yet."""
@@ -33,6 +36,14 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     def rows(self) -> int | None:
         """Rows in the data file."""
         return None if self.source is None else len(self.source.dataset.rows)
+
+    @property
+    def row_tokens(self) -> int | None:
+        """Tokens that 95 % of the rows stay below, estimated from their characters."""
+        if self.source is None or not self.source.dataset.rows:
+            return None
+        lengths = sorted(row.characters for row in self.source.dataset.rows)
+        return round(lengths[int(0.95 * (len(lengths) - 1))] / CHARACTERS_PER_TOKEN) + 1
 
     @property
     def heldout_rows(self) -> int | None:
@@ -105,7 +116,12 @@ def plan(draft: Draft) -> Plan:
     if draft.model is None:
         raise UserError("No model is chosen", mend="Choose one on the Model screen", where="wizard")
     return propose(
-        draft.model, draft.hardware, rows=draft.training_rows, preset=draft.preset, overrides=draft.overrides
+        draft.model,
+        draft.hardware,
+        rows=draft.training_rows,
+        row_tokens=draft.row_tokens,
+        preset=draft.preset,
+        overrides=draft.overrides,
     )
 
 

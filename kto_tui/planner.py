@@ -9,10 +9,12 @@ import msgspec
 from kto_tui.catalog import ModelSpec
 from kto_tui.errors import UserError
 from kto_tui.hardware import Hardware
-from kto_tui.memory.estimate import Estimate, Verdict, estimate, verdict
+from kto_tui.memory.estimate import Estimate, Verdict, verdict
+from kto_tui.memory.fitting import Place, largest, would_fit
+from kto_tui.memory.measured import correction
 from kto_tui.paths import presets
 from kto_tui.recipe import Recipe, check_recipe, check_value, with_overrides
-from kto_tui.units import count, parameters, size
+from kto_tui.units import count, parameters
 
 # Peak LoRA learning rate by model size (docs/recipes.md): LoRA wants about ten times full fine-tuning's rate.
 LEARNING_RATES = ((3e8, 3e-4), (1e9, 1e-4), (4e9, 5e-5), (9e9, 2e-5), (float("inf"), 1e-5))
@@ -59,13 +61,18 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """A complete recipe, the reason for each automatic value, and the memory it is predicted to need."""
+    """A complete recipe, the reason for each automatic value, and the memory it is predicted to need.
+
+    ``would_fit``: what would make a model fit that does not; ``backend``: who trains it here, in words.
+    """
 
     recipe: Recipe
     because: dict[str, str]
     predicted: Estimate | None
     verdict: Verdict
     verdict_because: str
+    would_fit: str | None = None
+    backend: str = ""
 
 
 def load_presets() -> dict[str, Preset]:
@@ -111,19 +118,28 @@ def _set_intervals(values: dict[str, Any], because: dict[str, str], rows: int) -
             because[name] = f"five times in about {count(round(total))} steps"
 
 
-def _smaller(recipe: Recipe, device: str) -> list[tuple[str, Any, str]]:
-    """The next thing to give up when memory runs short, dearest last."""
-    options: list[tuple[str, Any, str]] = []
-    half = recipe.micro_batch // 2
-    if half:
-        options.append(("micro_batch", half, "a larger one would not fit"))
-    if not recipe.gradient_checkpointing:
-        options.append(("gradient_checkpointing", True, "activations would not fit otherwise"))
-    if recipe.quantization == "none" and device == "cuda":
-        options.append(("quantization", "nf4", "16-bit weights would not fit"))
-    if recipe.max_length > 512:
-        options.append(("max_length", recipe.max_length // 2, "longer rows would not fit"))
-    return options
+def place_of(hardware: Hardware) -> Place:
+    """``hardware`` with what its own runs have measured; a machine one plans for has none."""
+    return Place(hardware, None if hardware.planned_as else correction(hardware.device_name))
+
+
+def _backend(hardware: Hardware) -> str:
+    names = {"cuda": "TRL on CUDA", "rocm": "TRL on ROCm", "mps": "TRL on Apple's MPS", "cpu": "TRL on the processor"}
+    return names[hardware.accelerator]
+
+
+def _max_length(model: ModelSpec, device: str, row_tokens: int | None) -> tuple[int, str]:
+    """Longest row in tokens, in whole 64s: from the data where they are known."""
+    most = 512 if device == "cpu" else 1024
+    length, why = most, "long rows are slow here" if device == "cpu" else "enough for most chats"
+    if row_tokens is not None:
+        length = max(128, -(-row_tokens * 5 // 4 // 64) * 64)
+        why = f"95 % of the rows have about {count(row_tokens)} or less"
+        if device == "cpu" and length > most:
+            length, why = most, f"{why}, but long rows are slow here"
+    if model.context is not None and model.context < length:
+        length, why = max(16, model.context), "the model's whole context"
+    return min(length, 131_072), why
 
 
 def propose(
@@ -131,6 +147,7 @@ def propose(
     hardware: Hardware,
     *,
     rows: int | None = None,
+    row_tokens: int | None = None,
     preset: Preset | None = None,
     overrides: dict[str, Any] | None = None,
 ) -> Plan:
@@ -140,6 +157,7 @@ def propose(
         model: what to train.
         hardware: where.
         rows: training rows, None while they are not known.
+        row_tokens: estimated tokens that 95 % of the rows stay below, None while they are not known.
         preset: named recipe whose fields win over automatic ones.
         overrides: fields set by hand; they win over everything.
 
@@ -148,20 +166,18 @@ def propose(
     """
     fixed = dict(preset.recipe if preset else {})
     by_hand = {name: check_value(name, value) for name, value in (overrides or {}).items()}
-    device, free = hardware.device, hardware.free_training_bytes
+    device, place = hardware.device, place_of(hardware)
     because: dict[str, str] = dict(DEFAULT_BECAUSE)
     if device != "cuda":
         # A preset made for CUDA cards still gives a recipe this machine can run.
         for name in {"optimizer"} | ({"quantization"} if device == "mps" else set()):
             if fixed.pop(name, None) is not None:
                 because[name] = "the preset's needs CUDA"
-    values: dict[str, Any] = {"precision": hardware.precision, "max_length": 512 if device == "cpu" else 1024}
+    values: dict[str, Any] = {"precision": hardware.precision}
     because["precision"] = {
         "bf16": "the device has bf16", "fp16": "no bf16 before compute capability 8.0", "fp32": "no bf16 units found"
     }[hardware.precision]  # fmt: skip
-    because["max_length"] = "long rows are slow here" if device == "cpu" else "enough for most chats"
-    if model.context is not None and model.context < values["max_length"]:
-        values["max_length"], because["max_length"] = max(16, model.context), "the model's whole context"
+    values["max_length"], because["max_length"] = _max_length(model, device, row_tokens)
     values["learning_rate"], because["learning_rate"] = _learning_rate(
         model, preset.learning_rate_factor if preset else 1.0
     )
@@ -172,20 +188,15 @@ def propose(
         _set_intervals(values, because, rows)
     if "micro_batch" not in locked:
         values["micro_batch"] = min(8, values["effective_batch"])
-        because["micro_batch"] = "the largest that fits, to 8"
-    recipe = with_overrides(Recipe(), values)
-    predicted = estimate(model, recipe, device)
-    while predicted is not None and free and predicted.total > 0.85 * free:
-        step = next((option for option in _smaller(recipe, device) if option[0] not in locked), None)
-        if step is None:
-            break
-        name, value, why = step
-        recipe = msgspec.structs.replace(recipe, **{name: value})
-        because[name] = f"{size(free)} free: {why}"
-        predicted = estimate(model, recipe, device)
+    recipe, given_up = largest(model, with_overrides(Recipe(), values), place, locked)
+    one_pack = recipe.micro_batch == recipe.effective_batch
+    because["micro_batch"] = "the whole batch at once: prompts once" if one_pack else "as fast as larger ones"
+    because |= given_up
     for name in fixed:
         because[name] = preset.because.get(name, f"recipe {preset.title}") if preset else ""
     for name in by_hand:
         because[name] = "set by you"
-    word, why = verdict(predicted, free)
-    return Plan(check_recipe(recipe), because, predicted, word, why)
+    predicted = place.estimate(model, recipe)
+    word, why = verdict(predicted, place.free)
+    mend = would_fit(model, recipe, place) if word in {"NO", "TIGHT"} else None
+    return Plan(check_recipe(recipe), because, predicted, word, why, mend, _backend(hardware))

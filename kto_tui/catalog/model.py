@@ -95,6 +95,11 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return None if self.model_type is None else self.model_type in SUPPORTED
 
     @property
+    def download_bytes(self) -> int | None:
+        """About what the hub's files hold: two bytes a parameter."""
+        return None if self.parameters is None or self.id.startswith("/") else 2 * self.parameters
+
+    @property
     def non_quantised_params(self) -> int | None:
         """What QLoRA leaves in 16 bits: embeddings, head, norms, biases, fused experts."""
         if self.parameters is None or self.nf4_linear_params is None or self.parameters <= self.nf4_linear_params:

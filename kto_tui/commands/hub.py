@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from kto_tui import units
 from kto_tui.catalog import resolve
 from kto_tui.commands.follow import say
-from kto_tui.commands.show import _print_json, _print_table
+from kto_tui.commands.printing import print_json, print_table
 from kto_tui.commands.train import fetch_starter_model
 from kto_tui.errors import UserError
 from kto_tui.hub import sentences
@@ -86,9 +86,9 @@ def cached(*, as_json: bool) -> int:
     """What is in the hub's cache, how large, and whether it can be trained as it is."""
     found = cached_models()
     if as_json:
-        _print_json([msgspec.to_builtins(one) | {"complete": one.complete} for one in found])
+        print_json([msgspec.to_builtins(one) | {"complete": one.complete} for one in found])
         return 0
-    _print_table(
+    print_table(
         ["Model", "Size", "State", "Revision", "Last used"],
         [
             [

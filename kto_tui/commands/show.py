@@ -2,36 +2,17 @@
 
 import sys
 import time
-from typing import Any
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from kto_tui import units
-from kto_tui.catalog import load_catalog
+from kto_tui.commands.printing import print_json, print_table
 from kto_tui.environment import backends, examine
 from kto_tui.errors import UserError
-from kto_tui.hardware import detect
 from kto_tui.hardware.facts import hardware_rows
 from kto_tui.hardware.presets import hardware_presets, machine
-from kto_tui.planner import propose
 from kto_tui.runs.folder import find_run, list_runs, summarise
 from kto_tui.runs.launch import ask
-
-
-def _print_json(value: Any) -> None:  # noqa: ANN401
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
-
-
-def _print_table(columns: list[str], rows: list[list[str]]) -> None:
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
 
 
 def hardware(*, as_json: bool, planned_as: str | None = None, list_presets: bool = False) -> int:
@@ -39,14 +20,14 @@ def hardware(*, as_json: bool, planned_as: str | None = None, list_presets: bool
     if list_presets:
         presets = hardware_presets()
         if as_json:
-            _print_json(presets)
+            print_json(presets)
         else:
-            _print_table(["Name", "Machine", "Assumed"], [[n, one.title, one.assumes] for n, one in presets.items()])
+            print_table(["Name", "Machine", "Assumed"], [[n, one.title, one.assumes] for n, one in presets.items()])
         return 0
     found = machine(planned_as)
     if as_json:
         derived = {name: getattr(found, name) for name in ("device", "precision", "free_training_bytes")}
-        _print_json({**msgspec.to_builtins(found), **derived})
+        print_json({**msgspec.to_builtins(found), **derived})
         return 0
     if planned_as is not None:
         sys.stdout.write(f"plan   {found.host}\n")
@@ -61,50 +42,16 @@ def hardware(*, as_json: bool, planned_as: str | None = None, list_presets: bool
     return 0
 
 
-def models(*, as_json: bool) -> int:
-    """The catalog with a verdict for this machine."""
-    here = detect()
-    rows, records = [], []
-    for model in load_catalog():
-        plan = propose(model, here)
-        needed = None if plan.predicted is None else plan.predicted.total
-        rows.append(
-            [
-                model.id,
-                units.parameters(model.parameters),
-                units.size(needed),
-                plan.verdict,
-                model.licence or "",
-                model.note,
-            ]
-        )
-        records.append(
-            {
-                **msgspec.to_builtins(model),
-                "verdict": plan.verdict,
-                "because": plan.verdict_because,
-                "predicted_bytes": needed,
-                "prediction_quality": None if plan.predicted is None else plan.predicted.quality,
-            }
-        )
-    if as_json:
-        _print_json(records)
-    else:
-        _print_table(["Model", "Size", "Needs", "Verdict", "Licence", "Note"], rows)
-        sys.stdout.write("Needs: first estimate, about ±25 %, not measured.\n")
-    return 0
-
-
 def runs(*, as_json: bool) -> int:
     """All runs, newest first."""
     found = [summarise(run) for run in list_runs()]
     if as_json:
-        _print_json(found)
+        print_json(found)
         return 0
     if not found:
         sys.stdout.write("No runs yet. Start one with: kto-tui demo\n")
         return 0
-    _print_table(
+    print_table(
         ["Run", "State", "Step", "Loss", "tok/s", "Held-out", "Started"],
         [
             [
@@ -157,7 +104,7 @@ def doctor(*, as_json: bool) -> int:
     """What is installed, what is missing, and the command that mends it."""
     found = examine()
     if as_json:
-        _print_json(found)
+        print_json(found)
         return 0
     for one in found:
         sys.stdout.write(f"{one.what:14} {one.state}\n" + (f"{'':14} mend: {one.mend}\n" if one.mend else ""))

@@ -27,6 +27,11 @@ class Row(msgspec.Struct, frozen=True):
     line: int
 
     @property
+    def characters(self) -> int:
+        """Characters of prompt and completion."""
+        return len(text_of(self.prompt)) + len(text_of(self.completion))
+
+    @property
     def prompt_key(self) -> str:
         """Equal for rows that share their prompt."""
         return self.prompt if isinstance(self.prompt, str) else msgspec.json.encode(self.prompt).decode()

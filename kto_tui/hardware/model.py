@@ -130,6 +130,12 @@ class Hardware(msgspec.Struct, frozen=True):
         return max(self.gpus, key=lambda gpu: (gpu.kind == "cuda", gpu.free_bytes or 0), default=None)
 
     @property
+    def device_name(self) -> str | None:
+        """What training runs on, by the name its maker gave it; measurements are kept under it."""
+        gpu = self.training_gpu
+        return self.cpu.model if gpu is None else gpu.name
+
+    @property
     def free_training_bytes(self) -> int | None:
         """Memory a training process can take now: the GPU's free memory, else the host's available memory."""
         gpu = self.training_gpu

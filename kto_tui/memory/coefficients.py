@@ -13,6 +13,8 @@ FOLDER = Path(__file__).with_name("tables")
 # Architectures that take the same course as another: biases and positions that are not encoded need no memory to speak
 # of. A test traces each of them against the other's table.
 SAME_AS = {"mistral": "llama", "qwen2": "llama", "smollm3": "llama"}
+# Those whose rows are packed; on processors packs are rounded up.
+ROUNDED = frozenset({"llama", "qwen3", "phi3", "gemma2", *SAME_AS})
 TRACED = frozenset({"llama", "qwen3", "phi3", "gemma2", "gemma", "gemma3_text", "granite", "olmo3", "stablelm"})
 
 
@@ -36,7 +38,7 @@ class Term(msgspec.Struct, frozen=True, array_like=True):
 
     Sizes: h hidden, m intermediate, V vocabulary, kv key-value heads, g query heads for each of those, d head
     dimension, r rank; B rows of S tokens in a pack, T tokens in all, K of them scored; B2, T2, K2 the same of a pack of
-    the KL pass; C scored tokens of a row; R rows of a tile of the head.
+    the KL pass; C scored tokens of a row; R rows of a tile of the head, W entries of a tile of TRL's.
     """
 
     constant: float
@@ -62,9 +64,21 @@ def case_name(case: Case) -> str:
 
 
 @functools.cache
-def tables(architecture: str) -> dict[str, Table]:
-    """All tables of an architecture; empty where none was traced."""
+def _raw(architecture: str) -> dict[str, msgspec.Raw]:
     name = SAME_AS.get(architecture, architecture)
-    if name not in TRACED:
+    file = FOLDER / f"{name}.json"
+    if name not in TRACED or not file.exists():
         return {}
-    return msgspec.json.decode((FOLDER / f"{name}.json").read_bytes(), type=dict[str, Table])
+    return msgspec.json.decode(file.read_bytes(), type=dict[str, msgspec.Raw])
+
+
+@functools.cache
+def table(architecture: str, case: Case) -> Table | None:
+    """The worst moments of a case; None where that was not traced. Decoded when it is first asked for."""
+    found = _raw(architecture).get(case_name(case))
+    return None if found is None else msgspec.json.decode(found, type=Table)
+
+
+def tables(architecture: str) -> dict[str, Table]:
+    """All tables of an architecture by the names of their cases; empty where none was traced."""
+    return {name: msgspec.json.decode(raw, type=Table) for name, raw in _raw(architecture).items()}

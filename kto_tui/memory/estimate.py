@@ -1,100 +1,114 @@
-"""A first estimate of peak training memory by hand arithmetic: within about a quarter, not measured, and labelled so.
-
-The parts follow what a TRL 1.16 KTO step keeps: base weights, LoRA weights with gradients and AdamW state, the
-activations of one backward pass, and the tiled LM head (at most 256 MiB).
-"""
+"""What a run will need of a machine's memory, how far to trust that, and the verdict against what is free."""
 
 from typing import Literal
 
 import msgspec
 
 from kto_tui.catalog import ModelSpec
-from kto_tui.recipe import LORA_TARGETS, Recipe
+from kto_tui.memory.measured import Correction
+from kto_tui.memory.predict import DeviceKind, Parts, Window, predict, worst_row
+from kto_tui.memory.process import cpu_outside
+from kto_tui.memory.rough import rough
+from kto_tui.recipe import Recipe
 from kto_tui.units import GIB, MIB, size
 
 Verdict = Literal["FITS", "TIGHT", "NO", "UNKNOWN"]
+Quality = Literal["measured", "traced", "rough"]
 FITS_SHARE, TIGHT_SHARE = 0.85, 0.97
-# bitsandbytes NF4 with double quantisation: 4-bit weight + one 8-bit absmax per 64 + one fp32 per 64*256.
-NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
-HEAD_TILE_BYTES = 256 * MIB
-# What a process needs before any model is loaded: CUDA context and libraries on a GPU, torch and TRL on a host.
-BASE_BYTES = {"cuda": 0.5 * GIB, "mps": 1.0 * GIB, "cpu": 1.0 * GIB}
+# Median of reserved to allocated bytes over the published measurements that state both (docs/memory.md); the worst
+# reached 1.25. The caching allocator takes memory in larger pieces than it is asked for.
+RESERVED_RATIO = 1.10
+# cuBLAS keeps a workspace inside the allocator, twice 8.125 MiB (torch.backends.cuda, CUBLAS_WORKSPACE_CONFIG).
+WORKSPACE = 16.25 * MIB
+# Outside the allocator: the CUDA context and loaded kernels. Measured ones ran from 0.14 GiB (T4) to 0.7 GiB (A6000),
+# so this is an assumption until a run on this machine has measured its own.
+CONTEXT = 0.5 * GIB
+WORDS = {
+    "measured": "traced, corrected by {runs} on this machine",
+    "traced": "traced from the training step itself, not measured on this machine yet",
+    "rough": "rough, about ±25 %: this architecture was not traced",
+}
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """Predicted peak in bytes by part. ``quality`` says how far to trust it."""
+    """Predicted memory of a training process in bytes.
 
-    weights: float
-    adapter: float
-    activations: float
-    head: float
-    base: float
-    quality: str = "first estimate, about ±25 %, not measured"
+    Attributes:
+        parts: inside the allocator at the worst moment of a step, corrected by measurements.
+        outside: outside the allocator: the CUDA context, or on processors Python and its libraries.
+        reserved: what the allocator will likely hold of the device in all; equal to ``allocated`` on processors.
+        quality: how well the number is founded, in one word.
+        note: the same in words.
+    """
+
+    parts: Parts
+    outside: float
+    reserved: float
+    quality: Quality
+    note: str
+
+    @property
+    def allocated(self) -> float:
+        """Bytes inside the allocator."""
+        return self.parts.total
 
     @property
     def total(self) -> float:
-        """The predicted peak in bytes."""
-        return self.weights + self.adapter + self.activations + self.head + self.base
+        """The peak that is held against free memory."""
+        return self.allocated + self.outside
 
 
-def adapter_parameters(model: ModelSpec, recipe: Recipe) -> int | None:
-    """LoRA parameters: rank times (inputs + outputs) of every adapted linear layer; None when shapes are unknown."""
-    shape = (
-        model.hidden_size,
-        model.intermediate_size,
-        model.heads,
-        model.kv_heads,
-        model.head_dim,
-        model.layers,
-    )
-    if any(part is None for part in shape):
+def estimate(
+    model: ModelSpec,
+    recipe: Recipe,
+    device: DeviceKind,
+    precision: str,
+    *,
+    window: Window | None = None,
+    correction: Correction | None = None,
+) -> Estimate | None:
+    """The memory a run needs; None where the model's shape is unknown.
+
+    Args:
+        model: what is trained.
+        recipe: how.
+        device: where.
+        precision: the device's own, for recipes that leave it open.
+        window: the rows; the longest that the recipe lets through if None.
+        correction: from runs on the machine.
+    """
+    rows = window or worst_row(recipe)
+    traced = predict(model, recipe, device, precision, rows)
+    parts = traced or rough(model, recipe, precision, rows)
+    if parts is None:
         return None
-    hidden, inner, heads, kv_heads, head_dim, layers = (int(part) for part in shape if part is not None)
-    outputs = {"q_proj": (hidden, heads * head_dim), "k_proj": (hidden, kv_heads * head_dim)}
-    outputs |= {"v_proj": (hidden, kv_heads * head_dim), "o_proj": (heads * head_dim, hidden)}
-    outputs |= {"gate_proj": (hidden, inner), "up_proj": (hidden, inner), "down_proj": (inner, hidden)}
-    targets = LORA_TARGETS[recipe.lora_targets]
-    chosen = outputs if isinstance(targets, str) else {name: outputs[name] for name in targets}
-    return layers * recipe.lora_rank * sum(inputs + out for inputs, out in chosen.values())
-
-
-def estimate(model: ModelSpec, recipe: Recipe, device: str) -> Estimate | None:
-    """Predicted peak of a KTO LoRA step with every row at ``max_length``; None when the model's shape is unknown."""
-    adapter = adapter_parameters(model, recipe)
-    if adapter is None or model.parameters is None or model.vocab_size is None:
-        return None
-    hidden, inner, layers = model.hidden_size or 0, model.intermediate_size or 0, model.layers or 0
-    value_bytes = 4 if recipe.precision == "fp32" else 2
-    quantised = recipe.quantization == "nf4"
-    if quantised:
-        linear = model.nf4_linear_params or 0
-        weights = linear * NF4_BYTES + (model.parameters - linear) * value_bytes
-    else:
-        weights = model.parameters * value_bytes
-    tokens = recipe.micro_batch * recipe.max_length
-    # One layer keeps about 8 hidden-sized and 4 inner-sized tensors per token for its backward pass.
-    per_layer = tokens * value_bytes * (8 * hidden + 4 * inner)
-    if recipe.gradient_checkpointing:
-        activations = layers * tokens * hidden * value_bytes + per_layer
-    else:
-        activations = layers * per_layer
-    return Estimate(
-        weights=weights,
-        adapter=adapter * (8 if quantised else 16),
-        activations=activations,
-        head=min(HEAD_TILE_BYTES, tokens * model.vocab_size * 8),
-        base=BASE_BYTES.get(device, GIB),
-    )
+    quality: Quality = "rough" if traced is None else "traced"
+    note = WORDS[quality]
+    outside = cpu_outside() if device == "cpu" else CONTEXT
+    if device in {"cuda", "rocm"}:
+        parts = msgspec.structs.replace(parts, head=parts.head + WORKSPACE)
+    if correction is not None:
+        parts = parts.times(correction.factor)
+        outside = outside if correction.outside is None else correction.outside
+        if quality == "traced":
+            quality = "measured"
+            note = WORDS[quality].format(runs=f"{correction.runs} run{'' if correction.runs == 1 else 's'}")
+    reserved = parts.total * (1.0 if device == "cpu" else RESERVED_RATIO)
+    return Estimate(parts, outside, reserved, quality, note)
 
 
 def verdict(predicted: Estimate | None, free_bytes: int | None) -> tuple[Verdict, str]:
     """The verdict against free memory, and the sentence that explains it."""
     if predicted is None:
         return "UNKNOWN", "the model's shape is not known before it is downloaded"
-    if not free_bytes:
+    if free_bytes is None:
         return "UNKNOWN", f"needs about {size(predicted.total)}, but free memory is unknown"
+    if free_bytes <= 0:
+        return "NO", f"needs about {size(predicted.total)}, and no memory is free"
     share = predicted.total / free_bytes
     because = f"needs about {size(predicted.total)} of {size(free_bytes)} free ({share:.0%})"
     if share <= FITS_SHARE:
         return "FITS", because
-    return ("TIGHT" if share <= TIGHT_SHARE else "NO"), because
+    if share > TIGHT_SHARE:
+        return "NO", because
+    return "TIGHT", f"{because}; other programs or longer rows could tip it over"

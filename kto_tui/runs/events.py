@@ -122,6 +122,20 @@ class GaugesRead(Event, frozen=True, kw_only=True, tag="gauges_read"):
     gpu_watts: float | None = None
 
 
+class PeakMeasured(Event, frozen=True, kw_only=True, tag="peak_measured"):
+    """Peak memory after the first step, in bytes: inside torch's allocations, what was predicted there, and outside.
+
+    ``row_tokens``: mean tokens of a row of the largest pack, which the prediction was made for.
+    """
+
+    allocated_bytes: int
+    reserved_bytes: int | None = None
+    outside_bytes: int | None = None
+    process_bytes: int | None = None
+    predicted_bytes: int | None = None
+    row_tokens: int | None = None
+
+
 class CheckpointSaved(Event, frozen=True, kw_only=True, tag="checkpoint_saved"):
     """A checkpoint of ``size_bytes`` is complete on disk."""
 
@@ -160,6 +174,7 @@ AnyEvent = (
     | Evaluated
     | Sampled
     | GaugesRead
+    | PeakMeasured
     | CheckpointSaved
     | AdapterSaved
     | Noted

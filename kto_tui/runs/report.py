@@ -9,6 +9,7 @@ from kto_tui.runs.events import (
     Ended,
     Evaluated,
     Noted,
+    PeakMeasured,
     PhaseEntered,
     Sampled,
     StepCompleted,
@@ -53,12 +54,25 @@ def event_line(event: AnyEvent, state: RunState) -> str | None:
             return f"checkpoint {event.step} saved ({units.size(event.size_bytes)})"
         case AdapterSaved():
             return f"adapter saved ({units.size(event.size_bytes)}) in {event.path}"
+        case PeakMeasured():
+            return peak_line(event)
         case Noted():
             return f"note: {event.text}"
         case Ended():
             return f"{event.reason}{': ' + event.message if event.message else ''}"
         case _:
             return None
+
+
+def peak_line(event: PeakMeasured) -> str:
+    """Measured beside predicted memory."""
+    line = f"memory after the first step: {units.size(event.allocated_bytes)} for the model and its training"
+    if event.predicted_bytes is not None:
+        off = event.allocated_bytes / event.predicted_bytes - 1
+        line += f", predicted {units.size(event.predicted_bytes)} for these rows ({off:+.0%})"
+    if event.outside_bytes is not None:
+        line += f"; {units.size(event.outside_bytes)} besides"
+    return line
 
 
 def step_line(event: StepCompleted, state: RunState) -> str:
@@ -73,7 +87,7 @@ def step_line(event: StepCompleted, state: RunState) -> str:
 
 
 def summary_lines(state: RunState) -> list[str]:
-    """What a run achieved: held-out accuracy, the behaviour before and after, three answers side by side."""
+    """What a run achieved: held-out accuracy, the behaviour before and after, and the memory it took."""
     lines: list[str] = []
     if state.evaluations:
         last = state.evaluations[-1]
@@ -99,6 +113,8 @@ def summary_lines(state: RunState) -> list[str]:
             f"Mean answer length        before {units.metric(before.mean_words, 0)}   "
             f"after {units.metric(after.mean_words, 0)} words"
         )
+    if state.peak is not None:
+        lines.append(peak_line(state.peak).capitalize())
     return lines
 
 

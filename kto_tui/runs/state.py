@@ -13,6 +13,7 @@ from kto_tui.runs.events import (
     Evaluated,
     GaugesRead,
     Noted,
+    PeakMeasured,
     PhaseEntered,
     Sampled,
     StepCompleted,
@@ -38,6 +39,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     evaluations: tuple[Evaluated, ...] = ()
     samples: tuple[Sampled, ...] = ()
     gauges: GaugesRead | None = None
+    peak: PeakMeasured | None = None
     checkpoints: tuple[CheckpointSaved, ...] = ()
     adapter: AdapterSaved | None = None
     notes: tuple[Noted | PhaseEntered | CheckpointSaved | AdapterSaved | Evaluated | Ended, ...] = ()
@@ -87,6 +89,7 @@ _LATEST: dict[type, str] = {
     DataPrepared: "data",
     TrainingStarted: "training",
     GaugesRead: "gauges",
+    PeakMeasured: "peak",
     AdapterSaved: "adapter",
     Ended: "ended",
 }

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,21 @@ from kto_tui.runs.folder import folder_bytes
 class EventCallback(TrainerCallback):  # type: ignore[misc]
     """Turns trainer callbacks into events and stop requests into trainer control.
 
+    ``first_step`` is called once, when the first optimizer step is done.
+
     Attributes:
         ended_by: the request that ended training early, if any.
     """
 
-    def __init__(self, job: Job, model: PeftModel, device: Device, heldout: HeldoutRewards | None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        model: PeftModel,
+        device: Device,
+        heldout: HeldoutRewards | None,
+        first_step: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._first_step: Callable[[], None] | None = first_step
         self._job = job
         self._model = model
         self._device = device
@@ -61,6 +72,9 @@ class EventCallback(TrainerCallback):  # type: ignore[misc]
         **_: Any,  # noqa: ANN401
     ) -> None:
         """Look for a request once per optimizer step; evaluate at the recipe's interval."""
+        if self._first_step is not None:
+            self._first_step()
+            self._first_step = None
         if state.global_step == state.max_steps:
             control.should_log = True  # the curve ends where the training does, whatever the interval
         action = self._job.requested()

@@ -8,12 +8,15 @@ from kto_tui.recipe import Recipe
 
 
 class Device(msgspec.Struct, frozen=True):
-    """A torch device type, the dtype of weights and activations, and what suits them."""
+    """A torch device type, the dtype of weights and activations, and what suits them.
+
+    ``attention``: None leaves it to Transformers, which knows the architectures that have no sdpa.
+    """
 
     type: str
     dtype: torch.dtype
     precision: str
-    attention: str
+    attention: str | None
 
     @property
     def autocast(self) -> bool:
@@ -59,4 +62,4 @@ def choose_device(recipe: Recipe) -> Device:
             where="[recipe] quantization",
         )
     # Measured in benchmarks/README.md: sdpa's CPU backward in bf16 is slower than plain matrix products.
-    return Device(kind, DTYPES[precision], precision, "eager" if kind == "cpu" else "sdpa")
+    return Device(kind, DTYPES[precision], precision, "eager" if kind == "cpu" else None)

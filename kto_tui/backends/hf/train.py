@@ -20,6 +20,7 @@ from kto_tui.backends.hf.head import completion_tokens_only
 from kto_tui.backends.hf.kto.reference import ReferenceCache, cache_key, kernels_fingerprint, model_fingerprint
 from kto_tui.backends.hf.kto.trainer import ExactKTOTrainer
 from kto_tui.backends.hf.model import load_model, load_tokenizer, locate
+from kto_tui.backends.hf.peak import PeakProbe
 from kto_tui.backends.hf.rewards import HeldoutRewards
 from kto_tui.backends.hf.rows import PreparedRows, prepare_rows
 from kto_tui.backends.hf.sampling import Sampler
@@ -142,7 +143,7 @@ def _reference_file(folder: Path, rows: PreparedRows, recipe: Recipe, device: De
     return cache_home() / "reference" / f"{key}.jsonl"
 
 
-def _load(job: Job) -> tuple[Source, Device, Path, PreTrainedTokenizerBase, PreparedRows, Any]:
+def _load(job: Job) -> tuple[Source, Device, Path, PreTrainedTokenizerBase, PreparedRows, PeakProbe, Any]:
     job.enter("reading the data")
     source = open_source(job.config.data, job.config.heldout)
     device = choose_device(job.config.recipe)
@@ -152,13 +153,14 @@ def _load(job: Job) -> tuple[Source, Device, Path, PreTrainedTokenizerBase, Prep
     tokenizer = load_tokenizer(folder)
     rows = prepare_rows(source, tokenizer, job)
     job.enter("loading the model")
-    return source, device, folder, tokenizer, rows, load_model(folder, job, device)
+    probe = PeakProbe(job, device)
+    return source, device, folder, tokenizer, rows, probe, load_model(folder, job, device)
 
 
 def train(job: Job) -> Action | None:
     """Train ``job`` to its end or until asked to stop; see ``kto_tui.backends.base.Backend``."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    source, device, folder, tokenizer, rows, model = _load(job)
+    source, device, folder, tokenizer, rows, probe, model = _load(job)
     recipe = job.config.recipe
     with completion_tokens_only():
         trainer = build_trainer(model, tokenizer, rows, job, device, folder)
@@ -169,13 +171,14 @@ def train(job: Job) -> Action | None:
                 rows.heldout,
                 trainer.reference_model,
                 beta=recipe.beta,
-                max_rows=max(recipe.micro_batch, 8),
+                # No more tokens than the KL pass takes, which the memory prediction knows.
+                max_rows=min(recipe.effective_batch, trainer.step.room * recipe.micro_batch),
                 interrupted=lambda: job.requested() is not None,
             )
         sampler = Sampler(trainer.model, tokenizer, _prompts(source, rows), source.behaviour)
         job.enter("asking the base model")
         job.emit(sampler.sample(0))
-        callback = EventCallback(job, trainer.model, device, heldout)
+        callback = EventCallback(job, trainer.model, device, heldout, lambda: probe.report(rows.windows[0]))
         trainer.add_callback(callback)
         job.enter("training")
         trainer.train()

@@ -16,10 +16,10 @@ from trl.trainer.utils import add_fused_lm_head
 from kto_tui.backends.hf.kto import head, layout
 from kto_tui.backends.hf.kto.architectures import why_plain
 from kto_tui.backends.hf.kto.lora import fuse_lora
-from kto_tui.backends.hf.kto.reference import ReferenceCache
+from kto_tui.backends.hf.kto.reference import ReferenceCache, WindowReference
 from kto_tui.backends.hf.kto.scorer import PackedScorer, PaddedScorer, install_packs
 from kto_tui.backends.hf.kto.step import WITH_CHECKPOINTING, WITHOUT_GRADIENT, KtoStep, LossSettings, Share
-from kto_tui.data.prepare import PreparedRow
+from kto_tui.data.prepare import PreparedRow, packs
 from kto_tui.memory.trace.ledger import Ledger
 from kto_tui.memory.trace.model import DTYPES, add_lora, base_model
 from kto_tui.memory.trace.optimizers import state_tensors
@@ -80,6 +80,13 @@ def rows_of(settings: ExactSettings) -> tuple[PreparedRow, ...]:
     )
 
 
+def _known(settings: ExactSettings) -> WindowReference:
+    """Reference scores of the window, cut as the step will cut it."""
+    scores = (0.0,) * settings.effective_batch
+    cuts = packs([settings.length] * settings.effective_batch, max_rows=settings.micro_batch)
+    return WindowReference(0, tuple(map(len, cuts)), scores, scores if settings.kl else ())
+
+
 @contextlib.contextmanager
 def _faked(settings: ExactSettings) -> Iterator[None]:
     grow = layout.PrefixTree.grow
@@ -104,7 +111,7 @@ def _faked(settings: ExactSettings) -> Iterator[None]:
 
 def _build(settings: ExactSettings, layers: int) -> tuple[Any, bool]:
     dtype = DTYPES[settings.dtype]
-    attention = "sdpa" if settings.accelerator else "eager"
+    attention = None if settings.accelerator else "eager"
     kind = "nf4" if settings.quantised else "none"
     model = base_model(settings.shape, layers, dtype, attention=attention, kind=kind, double_quant=True)
     packed = why_plain(model.config, settings.length) is None
@@ -145,9 +152,19 @@ def run(
     ledger: Ledger,
     *,
     steps: int = 2,
-    begin: Callable[[Any, int], None] = lambda _model, _step: None,
+    reference: bool = True,
+    begin: Callable[[Any], None] = lambda _model: None,
 ) -> None:
-    """Train ``steps`` windows with so many layers; ``begin`` is called before each with the model and its number."""
+    """Train ``steps`` windows with so many layers.
+
+    Args:
+        settings: of the windows.
+        layers: of the model.
+        ledger: that counts.
+        steps: how many windows.
+        reference: whether the reference is scored; a later epoch has its scores.
+        begin: called with the model before the first window.
+    """
     with _faked(settings):
         model, packed = _build(settings, layers)
         learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -157,20 +174,23 @@ def run(
         made = torch.optim.AdamW(learning, lr=1e-4, foreach=settings.accelerator)
         scorer = PackedScorer(model, CPU) if packed else PaddedScorer(model, CPU, 0)
         phases = _Phases(scorer, ledger)
+        cache = ReferenceCache()
+        if not reference:
+            cache.put(_known(settings))
         step = KtoStep(
             phases,
             LossSettings(0.1, "kto" if settings.kl else "apo_zero_unpaired", 1.0, 1.0),
             reference_model=lambda: _reference(model, phases),
-            cache=ReferenceCache(),
+            cache=cache,
             micro_batch=settings.micro_batch,
             add_up=lambda value: value,
             device=CPU,
             room=WITH_CHECKPOINTING if settings.checkpointing else WITHOUT_GRADIENT,
         )
-        share = Share(None, rows_of(settings), settings.effective_batch)
+        share = Share(None if reference else 0, rows_of(settings), settings.effective_batch)
+        begin(model)
         with ledger:
-            for number in range(steps):
-                begin(model, number)
+            for _ in range(steps):
                 _train(step, share, ledger, learning, made)
 
 

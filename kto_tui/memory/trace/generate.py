@@ -5,12 +5,12 @@ import itertools
 import multiprocessing
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import transformers
 
-from kto_tui.memory.coefficients import FOLDER, Case, Moment, Table, Term, case_name
+from kto_tui.memory.coefficients import FOLDER, Case, Moment, Term, case_name, tables
 from kto_tui.memory.trace.architectures import configuration, period
 from kto_tui.memory.trace.exact import ExactSettings, run
 from kto_tui.memory.trace.moments import Key, MomentLedger
@@ -28,7 +28,9 @@ ROUND = 6  # significant digits of a coefficient
 def cases(architecture: str) -> Iterator[Case]:
     """Every combination of settings that changes the course of a step; see ``Case``."""
     joints = (False, True) if architecture in PACKED else (False,)
-    for device, bits in (("accelerator", 16), ("accelerator", 32), ("cpu", 16), ("cpu", 32)):
+    kinds: tuple[tuple[Literal["accelerator", "cpu"], Literal[16, 32]], ...]
+    kinds = (("accelerator", 16), ("accelerator", 32), ("cpu", 16), ("cpu", 32))
+    for device, bits in kinds:
         for quantised, checkpointing, targets, joint in itertools.product(
             (False, True), (False, True), TARGETS, joints
         ):
@@ -57,15 +59,15 @@ def settings_of(architecture: str, case: Case, layers: int) -> ExactSettings:
     )
 
 
-def _record(settings: ExactSettings, layers: int) -> MomentLedger:
-    ledger = MomentLedger(symbols(accelerator=settings.accelerator), layers)
+def record(settings: ExactSettings, layers: int) -> MomentLedger:
+    """The moments of one window.
 
-    def begin(model: Any, number: int) -> None:  # noqa: ANN401
-        if number == 0:
-            ledger.mark(model.get_base_model().model.layers)
-        ledger.recording = number == 1
-
-    run(settings, layers, ledger, begin=begin)
+    Not of the reference's passes, which need less than the KL pass and the policy's, nor of a second window: what a
+    first one leaves behind is the optimizer's state, which is counted elsewhere (``kto_tui.memory.predict``).
+    """
+    rounds = not settings.accelerator and settings.shape.architecture in PACKED
+    ledger = MomentLedger(symbols(rounds=rounds), layers)
+    run(settings, layers, ledger, steps=1, reference=False, begin=ledger.mark)
     return ledger
 
 
@@ -89,14 +91,14 @@ def trace_case(architecture: str, case: Case) -> tuple[Moment, ...]:
     """The moments of a case that can be its worst."""
     every = period(configuration(architecture, symbolic_shape(architecture, 24).values()))
     depths = (2 * every, 4 * every)
-    low, high = (_record(settings_of(architecture, case, depth), depth) for depth in depths)
+    low, high = (record(settings_of(architecture, case, depth), depth) for depth in depths)
     order = list(high.moments)
     found = []
     for before, key, after in zip([None, *order], order, [*order[1:], None], strict=False):
         here = high.moments[key].total
         grows = before is None or high.moments[before].total < here
         falls = after is None or high.moments[after].total <= here
-        if grows and falls and key in low.moments:
+        if grows and falls and key in low.moments and key.phase != "optimizer":
             found.append(_moment(key, low.moments[key], high.moments[key], depths))
     return prune(found, case)
 
@@ -111,16 +113,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m kto_tui.memory.trace.generate", description=__doc__)
     parser.add_argument("architectures", nargs="*", default=[*PACKED, *PADDED])
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--afresh", action="store_true", help="trace again what the files hold already")
     args = parser.parse_args(argv)
     for architecture in args.architectures:
-        jobs = [(architecture, case) for case in cases(architecture)]
-        tables: dict[str, Table] = {}
+        file = FOLDER / f"{architecture}.json"
+        known = {} if args.afresh or not file.exists() else tables(architecture)
+        jobs = [(architecture, case) for case in cases(architecture) if case_name(case) not in known]
         with multiprocessing.get_context("spawn").Pool(args.processes) as pool:
             for name, case, moments in pool.imap_unordered(_one, jobs):
-                tables[case_name(case)] = moments
+                known[case_name(case)] = moments
+                file.write_bytes(msgspec.json.encode(dict(sorted(known.items()))) + b"\n")
                 sys.stderr.write(f"{name} {case_name(case)}: {len(moments)} moments\n")
-        text = msgspec.json.encode(dict(sorted(tables.items())))
-        (FOLDER / f"{architecture}.json").write_bytes(text + b"\n")
     return 0
 
 

@@ -1,7 +1,7 @@
 """A causal language model with its adapter, on fake tensors: every shape and dtype real, no memory behind them."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
@@ -27,7 +27,13 @@ def _modules_stay() -> Iterator[None]:
 
 
 def base_model(
-    shape: Shape, layers: int, dtype: torch.dtype, *, attention: str, kind: str = "none", double_quant: bool = False
+    shape: Shape,
+    layers: int,
+    dtype: torch.dtype,
+    *,
+    attention: str | None,
+    kind: str = "none",
+    double_quant: bool = False,
 ) -> Any:  # noqa: ANN401 - any architecture
     """The base model with so many layers, quantised or not; call it under a FakeTensorMode."""
     config = configuration(shape.architecture, shape.values(layers) | {"use_cache": False})
@@ -39,7 +45,7 @@ def base_model(
     return model
 
 
-def add_lora(model: Any, rank: int, targets: list[str] | str, dtype: torch.dtype) -> Any:  # noqa: ANN401
+def add_lora(model: Any, rank: int, targets: Sequence[str], dtype: torch.dtype) -> Any:  # noqa: ANN401
     """``model`` under a LoRA adapter in ``dtype``; the base is frozen.
 
     Raises:
@@ -48,7 +54,11 @@ def add_lora(model: Any, rank: int, targets: list[str] | str, dtype: torch.dtype
     try:
         with _modules_stay():
             wrapped = get_peft_model(
-                model, LoraConfig(r=rank, target_modules=targets, task_type="CAUSAL_LM"), autocast_adapter_dtype=False
+                model,
+                LoraConfig(
+                    r=rank, target_modules=targets if isinstance(targets, str) else list(targets), task_type="CAUSAL_LM"
+                ),
+                autocast_adapter_dtype=False,
             )
     except ValueError as error:
         raise UserError(

@@ -1,7 +1,6 @@
 """What is alive at every moment of a step, as polynomials in the step's sizes."""
 
 from collections import defaultdict
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -17,7 +16,7 @@ COUNTED_ELSEWHERE = frozenset({"weights", "optimizer"})
 
 
 class Key(msgspec.Struct, frozen=True):
-    """Where in a step: its phase, the layer from the start (0 ...) or from the end (-1 ...) or None outside, a count."""
+    """Where in a step: the phase, the layer from the start (0 ...) or the end (-1 ...) or None outside, a count."""
 
     phase: str
     layer: int | None
@@ -58,16 +57,15 @@ class MomentLedger(Ledger):
         super().__init__()
         self.moments: dict[Key, Moment] = {}
         self.nameless: dict[tuple[int, ...], int] = {}
-        self.recording = False
         self._symbols = symbols
         self._layers = layers
         self._layer: int | None = None
         self._counts: dict[tuple[str, int | None], int] = defaultdict(int)
         self._parts: dict[str, Polynomial] = defaultdict(dict)
 
-    def mark(self, layers: Iterable[torch.nn.Module]) -> None:
-        """Have every decoder layer say when it begins, and the last one when it ends."""
-        for i, layer in enumerate(layers):
+    def mark(self, model: Any) -> None:  # noqa: ANN401 - a PEFT model
+        """Have every decoder layer of ``model`` say when it begins, and the last one when it ends."""
+        for i, layer in enumerate(model.get_base_model().model.layers):
             layer.register_forward_pre_hook(self._before(i), with_kwargs=True)
         layer.register_forward_hook(lambda _m, _a, out: self._passed(out, self._layers))
 
@@ -106,8 +104,6 @@ class MomentLedger(Ledger):
 
     def operated(self) -> None:
         """See ``Ledger``: an operator has run."""
-        if not self.recording:
-            return
         place = self.place
         count = self._counts[self.phase, place]
         self._counts[self.phase, place] = count + 1

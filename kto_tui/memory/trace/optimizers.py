@@ -22,7 +22,7 @@ class FakeAdamW8bit(torch.optim.Optimizer):  # type: ignore[misc]
         super().__init__(parameters, {})
         self._paged = paged
 
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # noqa: ANN401, ARG002
+    def step(self, closure: Any = None) -> None:  # noqa: ANN401, ARG002
         """Make each parameter's state when it is first needed; the update itself allocates nothing."""
         for group in self.param_groups:
             for parameter in group["params"]:

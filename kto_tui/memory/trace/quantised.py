@@ -20,7 +20,7 @@ class _Dequantised(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def forward(
-        ctx: Any,
+        ctx: Any,  # noqa: ANN401
         x: torch.Tensor,
         shape: tuple[int, int],
         bias: torch.Tensor | None,
@@ -71,7 +71,7 @@ class _Int8(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def forward(
-        ctx: Any,
+        ctx: Any,  # noqa: ANN401
         x: torch.Tensor,
         weight: torch.Tensor,
         bias: torch.Tensor | None,

@@ -8,7 +8,8 @@ import torch
 
 def on_cpu(device: torch.device) -> bool:
     """Whether passes take the forms that suit processors; in one place, so that a trace can stand in for a GPU."""
-    return device.type == "cpu"
+    kind: str = device.type
+    return kind == "cpu"
 
 
 def round_up(count: int) -> int:

@@ -192,7 +192,8 @@ class KtoStep:
                     with self._timed("backward"):
                         backward(result.loss)
             done += len(part)
-            results.append(result)
+            # A loss that kept its graph would keep the pack's embeddings and states until the window's end.
+            results.append(msgspec.structs.replace(result, loss=result.loss.detach()))
         return _join(results, kl)
 
     def _joint_kl(self, share: Share, part: Rows, shared: Shared | None, reference: WindowReference) -> torch.Tensor:
@@ -221,7 +222,7 @@ class KtoStep:
 
 def _join(results: list[StepResult], kl: torch.Tensor) -> StepResult:
     return StepResult(
-        loss=torch.stack([result.loss.detach() for result in results]).sum(),
+        loss=torch.stack([result.loss for result in results]).sum(),
         kl=kl,
         log_probs=torch.cat([result.log_probs for result in results]),
         reference=torch.cat([result.reference for result in results]),

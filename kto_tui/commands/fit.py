@@ -97,10 +97,9 @@ def models(planned_as: str | None, method: str, *, as_json: bool) -> int:
         needed = None if plan.predicted is None else plan.predicted.total
         marks = " ".join(w for w, on in (("gated", model.gated), ("unverified", not model.verified)) if on)
         pace = _speed_record(speed(model, plan.recipe, hardware), plan)["class"]
-        rows.append(
-            [model.id, units.parameters(model.parameters), units.size(needed), plan.verdict, str(pace)]
-            + [model.licence or "", " · ".join(w for w in (marks, model.use, model.note) if w)]
-        )
+        note = " · ".join(word for word in (marks, model.use, model.note) if word)
+        size = units.parameters(model.parameters)
+        rows.append([model.id, size, units.size(needed), plan.verdict, str(pace), model.licence or "", note])
     print_table(["Model", "Size", "Needs", "Verdict", "1,000 rows", "Licence", "Note"], rows)
     free = units.size(hardware.free_training_bytes)
     sys.stdout.write(f"Against {free} free on {hardware.host}. More on one of them: kto-tui fit MODEL\n")

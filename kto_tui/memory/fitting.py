@@ -125,4 +125,5 @@ def would_fit(model: ModelSpec, recipe: Recipe, place: Place) -> str | None:
         words = f"4-bit weights, {words}"
     if predicted.total <= FITS_SHARE * free:
         return f"It would fit with {words} ({size(predicted.total)})"
-    return f"Even with {words} it needs {size(predicted.total)}: {size(predicted.total / FITS_SHARE)} would have to be free"
+    needed = f"it needs {size(predicted.total)}: {size(predicted.total / FITS_SHARE)} would have to be free"
+    return f"Even with {words} {needed}"

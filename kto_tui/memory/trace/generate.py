@@ -66,7 +66,7 @@ def record(settings: ExactSettings, layers: int) -> MomentLedger:
     first one leaves behind is the optimizer's state, which is counted elsewhere (``kto_tui.memory.predict``).
     """
     rounds = not settings.accelerator and settings.shape.architecture in PACKED
-    ledger = MomentLedger(symbols(rounds=rounds), layers)
+    ledger = MomentLedger(symbols(rounds=rounds), layers, accelerator=settings.accelerator)
     run(settings, layers, ledger, steps=1, reference=False, begin=ledger.mark)
     return ledger
 
@@ -113,12 +113,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m kto_tui.memory.trace.generate", description=__doc__)
     parser.add_argument("architectures", nargs="*", default=[*PACKED, *PADDED])
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--only", default="", metavar="CASE", help="cases whose name begins so, such as cpu")
     parser.add_argument("--afresh", action="store_true", help="trace again what the files hold already")
     args = parser.parse_args(argv)
     for architecture in args.architectures:
         file = FOLDER / f"{architecture}.json"
-        known = {} if args.afresh or not file.exists() else tables(architecture)
-        jobs = [(architecture, case) for case in cases(architecture) if case_name(case) not in known]
+        known = tables(architecture)
+        wanted = [case for case in cases(architecture) if case_name(case).startswith(args.only)]
+        jobs = [(architecture, case) for case in wanted if args.afresh or case_name(case) not in known]
         with multiprocessing.get_context("spawn").Pool(args.processes) as pool:
             for name, case, moments in pool.imap_unordered(_one, jobs):
                 known[case_name(case)] = moments

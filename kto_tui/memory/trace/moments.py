@@ -51,10 +51,11 @@ class MomentLedger(Ledger):
     Args:
         symbols: names for sizes.
         layers: decoder layers of the model.
+        accelerator: see ``Ledger``.
     """
 
-    def __init__(self, symbols: Symbols, layers: int) -> None:
-        super().__init__()
+    def __init__(self, symbols: Symbols, layers: int, *, accelerator: bool) -> None:
+        super().__init__(accelerator=accelerator)
         self.moments: dict[Key, Moment] = {}
         self.nameless: dict[tuple[int, ...], int] = {}
         self._symbols = symbols

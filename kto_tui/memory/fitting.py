@@ -16,6 +16,8 @@ from kto_tui.units import size
 # A whole window in one pass saves the prompts' second pass; worth it only where memory is plenty.
 PLENTY_SHARE = 0.5
 ROWS_AT_A_TIME = (8, 4, 2, 1)
+# Passes of so many tokens keep a device busy; larger ones take memory, which others share, and gain little.
+ENOUGH_TOKENS = {"cuda": 8192, "rocm": 8192, "mps": 4096, "cpu": 4096}
 SHORTEST = 256
 BECAUSE = {
     "micro_batch": "a larger one would not fit",
@@ -71,12 +73,15 @@ def largest(model: ModelSpec, recipe: Recipe, place: Place, locked: Mapping[str,
     """
     free = place.free
     window = recipe.effective_batch
-    rows = [recipe.micro_batch] if "micro_batch" in locked else [n for n in ROWS_AT_A_TIME if n <= window] or [1]
+    most = min(window, max(1, ENOUGH_TOKENS[place.hardware.accelerator] // recipe.max_length))
+    rows = [recipe.micro_batch] if "micro_batch" in locked else [n for n in ROWS_AT_A_TIME if n <= most]
     thrifty = recipe
     if free is None or place.estimate(model, recipe) is None:
         return msgspec.structs.replace(recipe, micro_batch=rows[0]), {}
     forms = list(_forms(recipe, locked, nf4=place.hardware.device == "cuda"))
-    for share, changes, count in itertools.product((FITS_SHARE, TIGHT_SHARE), forms, rows):
+    # Where it will be tight at best, rows go one by one.
+    tries = [*itertools.product((FITS_SHARE,), forms, rows), *itertools.product((TIGHT_SHARE,), forms, rows[-1:])]
+    for share, changes, count in tries:
         thrifty = msgspec.structs.replace(recipe, **changes, micro_batch=count)
         predicted = place.estimate(model, thrifty)
         if predicted is not None and predicted.total <= share * free:

@@ -43,13 +43,12 @@ def _matrix(moments: Sequence[Moment], samples: Sequence[Mapping[str, float]]) -
             for term in part:
                 constant[place[term.names], i] += term.constant
                 slope[place[term.names], i] += term.per_layer
+    values = {size: torch.tensor([sample[size] for sample in samples], dtype=torch.float64) for size in samples[0]}
     products = torch.ones(len(samples), len(names), dtype=torch.float64)
-    for row, sample in enumerate(samples):
-        for i, name in enumerate(names):
-            for factor in name:
-                products[row, i] *= sample[factor]
-    layers = torch.tensor([sample["layers"] for sample in samples], dtype=torch.float64)[:, None]
-    return products @ constant + (products * layers) @ slope
+    for i, name in enumerate(names):
+        for factor in name:
+            products[:, i] *= values[factor]
+    return products @ constant + (products * values["layers"][:, None]) @ slope
 
 
 def prune(moments: Sequence[Moment], case: Case) -> tuple[Moment, ...]:

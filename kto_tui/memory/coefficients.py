@@ -14,7 +14,7 @@ FOLDER = Path(__file__).with_name("tables")
 # of. A test traces each of them against the other's table.
 SAME_AS = {"mistral": "llama", "qwen2": "llama", "smollm3": "llama"}
 # Those whose rows are packed; on processors packs are rounded up.
-ROUNDED = frozenset({"llama", "qwen3", "phi3", "gemma2", *SAME_AS})
+PACKED = frozenset({"llama", "qwen3", "phi3", "gemma2", *SAME_AS})
 TRACED = frozenset({"llama", "qwen3", "phi3", "gemma2", "gemma", "gemma3_text", "granite", "olmo3", "stablelm"})
 
 

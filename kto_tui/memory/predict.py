@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from kto_tui.catalog import ModelSpec
-from kto_tui.memory.coefficients import ROUNDED, Case, Moment, Term, table
+from kto_tui.memory.coefficients import PACKED, Case, Moment, Term, table
 from kto_tui.recipe import Recipe
 
 # bitsandbytes NF4 with double quantisation: 4-bit weight + one 8-bit absmax per 64 + one fp32 per 64*256.
@@ -68,7 +68,7 @@ def bits_of(recipe: Recipe, precision: str) -> Literal[16, 32]:
     return 32 if (precision if recipe.precision == "auto" else recipe.precision) == "fp32" else 16
 
 
-def case_of(recipe: Recipe, device: DeviceKind, precision: str) -> Case:
+def case_of(model: ModelSpec, recipe: Recipe, device: DeviceKind, precision: str) -> Case:
     """The traced case that a recipe falls under."""
     return Case(
         "cpu" if device == "cpu" else "accelerator",
@@ -76,7 +76,7 @@ def case_of(recipe: Recipe, device: DeviceKind, precision: str) -> Case:
         recipe.quantization == "nf4",
         recipe.gradient_checkpointing,
         recipe.lora_targets,
-        recipe.micro_batch >= recipe.effective_batch and recipe.loss_type == "kto",
+        model.model_type in PACKED and recipe.micro_batch >= recipe.effective_batch and recipe.loss_type == "kto",
     )
 
 
@@ -165,9 +165,9 @@ def predict(
         precision: the device's own, for recipes that leave it open.
         window: the rows; the longest that the recipe lets through if None.
     """
-    case = case_of(recipe, device, precision)
+    case = case_of(model, recipe, device, precision)
     moments = table(model.model_type or "", case)
-    known = sizes(model, recipe, window or worst_row(recipe), rounds=device == "cpu" and model.model_type in ROUNDED)
+    known = sizes(model, recipe, window or worst_row(recipe), rounds=device == "cpu" and model.model_type in PACKED)
     weights = weight_bytes(model, bits=case.bits, nf4=case.quantised)
     if moments is None or known is None or weights is None:
         return None

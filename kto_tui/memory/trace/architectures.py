@@ -31,9 +31,11 @@ def configuration(architecture: str, values: dict[str, Any]) -> Any:  # noqa: AN
             where="shape.architecture",
         )
     try:
-        return AutoConfig.for_model(architecture, **values)
+        config = AutoConfig.for_model(architecture, **values)
     except (ValueError, TypeError, ZeroDivisionError) as error:
         raise UserError(f"The shape makes no {architecture} ({error})", mend="Correct it", where="shape") from None
+    config.pad_token_id = None  # the architecture's own may lie beyond a smaller vocabulary
+    return config
 
 
 def period(config: Any) -> int:  # noqa: ANN401

@@ -99,7 +99,7 @@ def _faked(settings: ExactSettings) -> Iterator[None]:
         mock.patch.object(layout.PrefixTree, "grow", grown),
         mock.patch.object(layout, "on_cpu", return_value=not settings.accelerator),
         mock.patch.object(FakeTensor, "tolist", lambda scores: [0.0] * scores.numel()),
-        in_place_head(),
+        in_place_head() if settings.accelerator and settings.autocast else contextlib.nullcontext(),
         FakeTensorMode(allow_non_fake_inputs=True),
     ):
         head._scratch.clear()  # noqa: SLF001 - a trace starts without it

@@ -27,12 +27,17 @@ def sft_loss(model: Any, settings: Settings, ledger: Ledger) -> Scored:  # noqa:
 
 @contextlib.contextmanager
 def in_place_head() -> Iterator[None]:
-    """TRL's Triton kernels fold each tile of logits in place; its torch fallback would be counted instead."""
+    """On CUDA, TRL folds each tile of logits in place and adds up products in float32 without a copy.
+
+    Its fallback for devices without Triton would be counted instead.
+    """
 
     def folded(*_: Any, **__: Any) -> None:  # noqa: ANN401
         return None
 
-    with mock.patch.object(trl_head, "_forward_tile", folded), mock.patch.object(trl_head, "_backward_tile", folded):
+    with contextlib.ExitStack() as stack:
+        for name in ("_forward_tile", "_backward_tile", "_addmm_fp32"):
+            stack.enter_context(mock.patch.object(trl_head, name, folded))
         yield
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from kto_tui.catalog import ModelSpec
-from kto_tui.memory.coefficients import PACKED, Case, Moment, Term, table
+from kto_tui.memory.coefficients import PACKED, Case, Moment, Term, product, table
 from kto_tui.recipe import Recipe
 
 # bitsandbytes NF4 with double quantisation: 4-bit weight + one 8-bit absmax per 64 + one fp32 per 64*256.
@@ -20,9 +20,7 @@ WITHOUT_GRADIENT, WITH_CHECKPOINTING = 8, 2
 TILE_BYTES = 24 * 2**20
 GROUP_SCORES = 160_000
 
-# trl.kernels.chunked_logprob: vocabulary entries and tokens, at most, of a tile of logits.
-TRL_CHUNK, MOST_TILE = 32768, 4096
-TOKENS = frozenset({"T", "T2"})
+TRL_CHUNK = 32768  # trl.kernels.chunked_logprob: vocabulary entries of a tile of logits
 
 DeviceKind = Literal["cuda", "rocm", "mps", "cpu"]
 
@@ -70,13 +68,15 @@ def bits_of(recipe: Recipe, precision: str) -> Literal[16, 32]:
 
 def case_of(model: ModelSpec, recipe: Recipe, device: DeviceKind, precision: str) -> Case:
     """The traced case that a recipe falls under."""
+    nf4 = recipe.quantization == "nf4"
     return Case(
         "cpu" if device == "cpu" else "accelerator",
         bits_of(recipe, precision),
-        recipe.quantization == "nf4",
+        nf4,
         recipe.gradient_checkpointing,
         recipe.lora_targets,
         model.model_type in PACKED and recipe.micro_batch >= recipe.effective_batch and recipe.loss_type == "kto",
+        nf4 and (precision if recipe.precision == "auto" else recipe.precision) == "fp16",
     )
 
 
@@ -101,37 +101,31 @@ def sizes(model: ModelSpec, recipe: Recipe, window: Window, *, rounds: bool) -> 
     wide = min(recipe.effective_batch, room * rows)
     length, scored = window.length, window.scored
     up = round_up if rounds else int
-    # Attention on processors takes several short rows at a time.
-    grouped = max(1, min(rows, GROUP_SCORES // max(1, up(length) ** 2))) if rounds else 1
+
+    def grouped(queries: int) -> float:
+        return max(1, GROUP_SCORES // max(1, queries * length)) if rounds else math.inf
+
     return {
         "layers": model.layers, "h": hidden, "m": inner, "V": vocabulary, "kv": kv_heads, "g": heads / kv_heads,
         "d": head_dim, "r": recipe.lora_rank, "S": up(length), "B": rows, "T": up(rows * length), "K": rows * scored,
         "B2": wide, "T2": up(wide * length), "K2": wide * scored, "C": up(scored),
-        "R": max(16, TILE_BYTES // (4 * vocabulary) // 8 * 8), "grouped": grouped, "W": TRL_CHUNK,
+        "R": max(16, TILE_BYTES // (4 * vocabulary) // 8 * 8), "W": TRL_CHUNK,
+        "grouped": grouped(length), "grouped C": grouped(scored),
     }  # fmt: skip
 
 
 def _value(terms: Iterable[Term], known: Mapping[str, float]) -> float:
-    total = 0.0
-    for term in terms:
-        value = term.constant + term.per_layer * known["layers"]
-        tile = MOST_TILE if "W" in term.names else math.inf
-        for name in term.names:
-            value *= min(known[name], tile) if name in TOKENS else known[name]
-        total += value * known["grouped"] if "S" in term.names else value
-    return total
+    layers = known["layers"]
+    return sum((term.constant + term.per_layer * layers) * product(term.names, known) for term in terms)
 
 
-def _parts(moment: Moment, known: Mapping[str, float], weights: float, recipe: Recipe, *, wide_adapter: bool) -> Parts:
+def _parts(moment: Moment, known: Mapping[str, float], weights: float, recipe: Recipe, case: Case) -> Parts:
     adapter = _value(moment.parts.get("adapter", ()), known)
     other = [term for name, terms in moment.parts.items() if name != "adapter" for term in terms]
     head = _value((term for term in other if "V" in term.names or "R" in term.names), known)
     rest = _value((term for term in other if not {"V", "R"} & {*term.names}), known)
-    if wide_adapter:  # traced in bf16, but float16 runs keep adapters in float32
-        own = _value((t for t in other if "r" in t.names and not {"T", "T2", "K", "K2"} & {*t.names}), known)
-        adapter, rest = 2 * adapter, rest + own
     gradients = adapter if moment.phase in {"backward", "optimizer"} else 0.0
-    element = 2 if recipe.quantization == "nf4" and not wide_adapter else 4
+    element = 2 if case.quantised and not case.wide else 4
     state = {"adamw_torch": 2.0 * element, "adamw_8bit": ADAMW_8BIT_BYTES, "paged_adamw_8bit": 0.0}[recipe.optimizer]
     activations = max(0.0, rest - gradients)
     passes = 0.0
@@ -171,21 +165,21 @@ def predict(
     weights = weight_bytes(model, bits=case.bits, nf4=case.quantised)
     if moments is None or known is None or weights is None:
         return None
-    fp16 = (precision if recipe.precision == "auto" else recipe.precision) == "fp16"
     found = [
-        _parts(moment, known, weights, recipe, wide_adapter=fp16 and case.quantised)
+        _parts(moment, known, weights, recipe, case)
         for moment in moments
         if recipe.loss_type == "kto" or "kl" not in moment.phase
     ]
-    found.append(_update(found[0], device))
+    found.append(_update(found[0], recipe, device))
     worst = max(found, key=lambda parts: parts.total)
     return worst if math.isfinite(worst.total) else None
 
 
-def _update(step: Parts, device: DeviceKind) -> Parts:
+def _update(step: Parts, recipe: Recipe, device: DeviceKind) -> Parts:
     """The optimizer's update: no activations, but on accelerators its temporaries for all parameters at once.
 
-    torch.optim.adamw._multi_tensor_adamw holds the denominator, and its square root while that is made.
+    torch.optim.adamw._multi_tensor_adamw holds the denominator; bitsandbytes' optimizers work in place.
     """
-    temporary = 0.0 if device == "cpu" else 2 * step.adapter
+    foreach = device != "cpu" and recipe.optimizer == "adamw_torch"
+    temporary = step.adapter if foreach else 0.0
     return msgspec.structs.replace(step, gradients=step.adapter, activations=temporary, passes=0.0)

@@ -25,7 +25,7 @@ from kto_tui.memory.trace.model import DTYPES, add_lora, base_model
 from kto_tui.memory.trace.optimizers import state_tensors
 from kto_tui.memory.trace.quantised import hidden_tensors
 from kto_tui.memory.trace.settings import Shape
-from kto_tui.memory.trace.steps import in_place_head
+from kto_tui.memory.trace.steps import autocast_seen, in_place_head
 
 CPU = torch.device("cpu")
 
@@ -100,6 +100,7 @@ def _faked(settings: ExactSettings) -> Iterator[None]:
         mock.patch.object(layout, "on_cpu", return_value=not settings.accelerator),
         mock.patch.object(FakeTensor, "tolist", lambda scores: [0.0] * scores.numel()),
         in_place_head() if settings.accelerator and settings.autocast else contextlib.nullcontext(),
+        autocast_seen(),
         FakeTensorMode(allow_non_fake_inputs=True),
     ):
         head._scratch.clear()  # noqa: SLF001 - a trace starts without it

@@ -2,14 +2,17 @@
 
 import argparse
 import itertools
+import math
 import multiprocessing
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
+from unittest import mock
 
 import msgspec
 import transformers
 
+from kto_tui.backends.hf.kto import attention_rows
 from kto_tui.memory.coefficients import FOLDER, Case, Moment, Term, case_name, tables
 from kto_tui.memory.trace.architectures import configuration, period
 from kto_tui.memory.trace.exact import ExactSettings, run
@@ -38,7 +41,8 @@ def cases(architecture: str) -> Iterator[Case]:
                 continue  # Apple GPUs have no NF4, and CUDA trains it in 16 bits
             if architecture == "phi3" and targets != "full":
                 continue  # its projections are fused: the smaller sets name layers it does not have
-            yield Case(device, bits, quantised, checkpointing, targets, joint)
+            for wide in (False, True) if quantised and device == "accelerator" else (False,):
+                yield Case(device, bits, quantised, checkpointing, targets, joint, wide)
 
 
 def settings_of(architecture: str, case: Case, layers: int) -> ExactSettings:
@@ -46,7 +50,7 @@ def settings_of(architecture: str, case: Case, layers: int) -> ExactSettings:
     return ExactSettings(
         shape=symbolic_shape(architecture, layers),
         accelerator=case.device == "accelerator",
-        dtype="float32" if case.bits == 32 else "bfloat16",
+        dtype="float32" if case.bits == 32 else "float16" if case.wide else "bfloat16",
         autocast=case.device == "accelerator" and case.bits == 16,
         quantised=case.quantised,
         checkpointing=case.checkpointing,
@@ -67,7 +71,9 @@ def record(settings: ExactSettings, layers: int) -> MomentLedger:
     """
     rounds = not settings.accelerator and settings.shape.architecture in PACKED
     ledger = MomentLedger(symbols(rounds=rounds), layers, accelerator=settings.accelerator)
-    run(settings, layers, ledger, steps=1, reference=False, begin=ledger.mark)
+    # All rows in one group: how many it has follows from their length (``coefficients.product``).
+    with mock.patch.object(attention_rows, "GROUP_SCORES", math.inf):
+        run(settings, layers, ledger, steps=1, reference=False, begin=ledger.mark)
     return ledger
 
 

@@ -39,6 +39,7 @@ def trace(settings: Settings, layers: int) -> dict[str, Peak]:
         FakeTensorMode(allow_non_fake_inputs=True),
         mock.patch.object(sdpa, "use_gqa_in_sdpa", grouped),
         steps.in_place_head(),
+        steps.autocast_seen(),
     ):
         model = build(settings, layers, steps.prepare)
         ledger = Ledger()

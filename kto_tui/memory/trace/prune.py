@@ -1,11 +1,13 @@
 """Leaves, of thousands of moments, those that are a step's worst for some model and window."""
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 
 import torch
 
-from kto_tui.memory.coefficients import Case, Moment
+from kto_tui.memory.coefficients import Case, Moment, product
+from kto_tui.memory.predict import GROUP_SCORES
 
 SAMPLES, SEED = 2000, 7
 # A moment is left out when the others reach this share of it in every sample.
@@ -24,12 +26,17 @@ def _sample(chance: random.Random, case: Case) -> dict[str, float]:
     if case.checkpointing:
         window = min(window, 2 * rows)
     share = chance.choice([0.1, 0.3, 0.6, 1.0])
+
+    def grouped(queries: float) -> float:
+        return max(1.0, GROUP_SCORES // (queries * length)) if case.device == "cpu" else math.inf
+
     vocabulary = chance.choice([32_000, 49_152, 100_352, 128_256, 151_936, 256_000])
     return {
         "layers": chance.choice([16, 24, 32, 40, 64, 80]), "h": hidden, "m": hidden * chance.choice([2, 2.7, 3.5, 5]),
         "V": vocabulary, "kv": heads, "g": group, "d": head_dim, "r": chance.choice([4, 8, 16, 64, 256]),
         "S": length, "B": rows, "T": rows * length, "K": rows * length * share, "B2": window, "T2": window * length,
         "K2": window * length * share, "R": max(16, 6 * 2**20 // vocabulary), "C": length * share, "W": 32768,
+        "grouped": grouped(length), "grouped C": grouped(length * share),
     }  # fmt: skip
 
 
@@ -43,12 +50,9 @@ def _matrix(moments: Sequence[Moment], samples: Sequence[Mapping[str, float]]) -
             for term in part:
                 constant[place[term.names], i] += term.constant
                 slope[place[term.names], i] += term.per_layer
-    values = {size: torch.tensor([sample[size] for sample in samples], dtype=torch.float64) for size in samples[0]}
-    products = torch.ones(len(samples), len(names), dtype=torch.float64)
-    for i, name in enumerate(names):
-        for factor in name:
-            products[:, i] *= values[factor]
-    return products @ constant + (products * values["layers"][:, None]) @ slope
+    products = torch.tensor([[product(name, sample) for name in names] for sample in samples], dtype=torch.float64)
+    layers = torch.tensor([sample["layers"] for sample in samples], dtype=torch.float64)[:, None]
+    return products @ constant + (products * layers) @ slope
 
 
 def prune(moments: Sequence[Moment], case: Case) -> tuple[Moment, ...]:

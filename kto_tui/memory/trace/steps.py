@@ -41,6 +41,14 @@ def in_place_head() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def autocast_seen() -> Iterator[None]:
+    """PEFT asks whether autocast is on without naming a device, and means CUDA; traces are on the CPU."""
+    asked = torch.is_autocast_enabled
+    with mock.patch.object(torch, "is_autocast_enabled", lambda kind="cpu": asked(kind)):
+        yield
+
+
 def kto_loss(model: Any, settings: Settings, ledger: Ledger) -> Scored:  # noqa: ANN401
     """``trl.KTOTrainer._compute_loss`` of TRL 1.16: KL pass, policy, both again under the reference (adapters off)."""
     batch, length = settings.batch, settings.seq_len

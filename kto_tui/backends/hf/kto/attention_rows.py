@@ -11,6 +11,8 @@ import torch
 
 from kto_tui.backends.hf.kto.layout import Span, hidden_keys, round_up
 
+Tensors = tuple[torch.Tensor, ...]
+
 
 @dataclass(frozen=True)
 class Group:
@@ -96,9 +98,7 @@ class _RowAttention(torch.autograd.Function):  # type: ignore[misc]
     ) -> torch.Tensor:
         output = torch.empty_like(query)
         for group in groups:
-            q, k, v = _gather(query, group.queries, key.shape[1]), _paths(key, group), _paths(value, group)
-            weights = torch.softmax(_scores(q, k, group, scaling, softcap)[0], dim=-1)
-            _scatter(output, torch.bmm(weights, v), group)
+            _attend(output, (query, key, value), group, scaling, softcap)
         _silence_rest(output, groups)
         ctx.save_for_backward(query, key, value)
         ctx.options = (groups, scaling, softcap)
@@ -113,22 +113,35 @@ class _RowAttention(torch.autograd.Function):  # type: ignore[misc]
         d_query = torch.empty_like(query)
         d_key = torch.zeros_like(key, dtype=torch.float32)
         d_value = torch.zeros_like(value, dtype=torch.float32)
-        kv_heads = key.shape[1]
         for group in groups:
-            q, g = (_gather(each, group.queries, kv_heads) for each in (query, gradient))
-            _silence_padding(g, group)
-            k, v = _paths(key, group), _paths(value, group)
-            scores, bend = _scores(q, k, group, scaling, softcap)
-            weights = torch.softmax(scores, dim=-1)
-            _add_paths(d_value, torch.bmm(weights.transpose(1, 2), g), group)
-            d_weights = torch.bmm(g, v.transpose(1, 2))
-            d_scores = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)  # noqa: SLF001
-            if bend is not None:
-                d_scores.mul_(bend)
-            _scatter(d_query, _product(d_scores, k, scaling), group)
-            _add_paths(d_key, _product(d_scores.transpose(1, 2), q, scaling), group)
+            _differentiate((d_query, d_key, d_value), (query, key, value, gradient), group, scaling, softcap)
         _silence_rest(d_query, groups)
         return d_query, d_key.to(key.dtype), d_value.to(value.dtype), None, None, None
+
+
+def _attend(output: torch.Tensor, inputs: Tensors, group: Group, scaling: float, softcap: float | None) -> None:
+    """Attend for one group, into ``output``. A function of its own, so that no group's scores outlive it."""
+    query, key, value = inputs
+    q, k, v = _gather(query, group.queries, key.shape[1]), _paths(key, group), _paths(value, group)
+    weights = torch.softmax(_scores(q, k, group, scaling, softcap)[0], dim=-1)
+    _scatter(output, torch.bmm(weights, v), group)
+
+
+def _differentiate(sums: Tensors, inputs: Tensors, group: Group, scaling: float, softcap: float | None) -> None:
+    """One group's part of the gradients of query, key and value, into ``sums``."""
+    (d_query, d_key, d_value), (query, key, value, gradient) = sums, inputs
+    q, g = (_gather(each, group.queries, key.shape[1]) for each in (query, gradient))
+    _silence_padding(g, group)
+    k, v = _paths(key, group), _paths(value, group)
+    scores, bend = _scores(q, k, group, scaling, softcap)
+    weights = torch.softmax(scores, dim=-1)
+    _add_paths(d_value, torch.bmm(weights.transpose(1, 2), g), group)
+    d_weights = torch.bmm(g, v.transpose(1, 2))
+    d_scores = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)  # noqa: SLF001
+    if bend is not None:
+        d_scores.mul_(bend)
+    _scatter(d_query, _product(d_scores, k, scaling), group)
+    _add_paths(d_key, _product(d_scores.transpose(1, 2), q, scaling), group)
 
 
 def _gather(tokens: torch.Tensor, queries: torch.Tensor, kv_heads: int) -> torch.Tensor:

@@ -87,8 +87,10 @@ def speed(model: ModelSpec, recipe: Recipe, hardware: Hardware) -> Speed | None:
     if not known:
         return None
     peak = known[max(known, key=len)]
-    basis = f"class estimate: {classes().share:.0%} of the data sheet's {peak:g} TFLOPS, not measured"
-    return Speed(peak * 1e12 * classes().share / needed, gpu.power_limit_watts, basis)
+    limit = gpu.power_limit_watts
+    drawn = "" if limit is None else f", {limit:.0f} W"
+    basis = f"class estimate: {classes().share:.0%} of the data sheet's {peak:g} TFLOPS{drawn}, not measured"
+    return Speed(peak * 1e12 * classes().share / needed, limit, basis)
 
 
 def run_tokens(recipe: Recipe, rows: int, row_tokens: float | None) -> float:

@@ -37,7 +37,7 @@ def _settings(one: Candidate) -> str:
     recipe = one.plan.recipe
     weights = "4-bit NF4" if recipe.quantization == "nf4" else f"{recipe.precision} weights"
     words = [weights, f"{recipe.micro_batch} of {recipe.effective_batch} rows at once"]
-    words += [f"{units.count(recipe.max_length)} tokens", *(["checkpointing"] if recipe.gradient_checkpointing else [])]
+    words += [f"{recipe.max_length} tokens", *(["checkpointing"] if recipe.gradient_checkpointing else [])]
     return f"{', '.join(words)}; {one.plan.backend}"
 
 

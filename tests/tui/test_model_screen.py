@@ -66,7 +66,7 @@ async def test_everything_that_decides_is_on_the_screen(name: str, size: tuple[i
         for label in ("With", "Why", "Time", "For") if size[1] < 30 else ("With", "Time", "For"):
             assert any(line.lstrip().startswith(label) for line in lines), label
         assert "of free Verdict" in whole
-        assert "more do not fit" in whole
+        assert "too large" in whole
         assert lines[-1].split()[:2] == ["enter", "Choose"]
         assert "? Help" in lines[-1]
         assert table(app).size.height >= 8

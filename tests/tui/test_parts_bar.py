@@ -60,7 +60,7 @@ def test_figures_name_every_part_and_stay_within_the_screen(width: int) -> None:
         assert f"{letter} " in text
     assert set(LETTERS) == set(PARTS)
     flat = " ".join(text.split())
-    assert "= 9.0 GiB (8.8 allocated, likely 9.6 reserved)" in flat
+    assert "= 9.0 GiB (8.8 allocated, with r likely 9.6 reserved)" in flat
     assert "traced" in flat
 
 

@@ -110,7 +110,7 @@ class ModelScreen(WizardScreen):
         if self._at in self._shown:
             table.move_cursor(row=listed.index(self._at))
         self._describe(self._shown.get(self._at) or next(iter(rows), None))
-        words = [f"{len(rows)} of {len(self._all)} models", *([f"v: {hidden} more do not fit"] if hidden else [])]
+        words = [f"{len(rows)} of {len(self._all)} models", *([f"v: {hidden} too large"] if hidden else [])]
         self.query_one("#count", Static).update(" · ".join(words))
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:

@@ -14,14 +14,14 @@ from kto_tui.planner import Plan
 
 # A letter and a colour for each part: what the bar says must survive without the colour.
 LETTERS = {
-    "weights": ("W", "blue"),
-    "adapter": ("A", "magenta"),
-    "gradients": ("G", "cyan"),
-    "optimizer": ("O", "yellow"),
-    "activations": ("X", "green"),
-    "head": ("H", "red"),
-    "passes": ("K", "green"),
-    "outside": ("U", "white"),
+    "weights": ("W", "ansi_bright_blue"),
+    "adapter": ("A", "ansi_magenta"),
+    "gradients": ("G", "ansi_cyan"),
+    "optimizer": ("O", "ansi_yellow"),
+    "activations": ("X", "ansi_green"),
+    "head": ("H", "ansi_bright_red"),
+    "passes": ("K", "ansi_green"),
+    "outside": ("U", "ansi_white"),
 }
 SHORT = {**{name: name for name in PARTS}, "head": "head", "passes": "KL, reference"}
 QUALITY = {
@@ -57,7 +57,10 @@ def _styled(bar: str) -> Content:
     colours = dict(LETTERS.values())
     runs = [(at, "".join(run)) for at, run in groupby(bar)]
     return Content.assemble(
-        *((run, f"{colours[at]} reverse" if at in colours else "bold" if at == END else "dim") for at, run in runs)
+        *(
+            (run, f"ansi_black on {colours[at]}" if at in colours else "bold" if at == END else "dim")
+            for at, run in runs
+        )
     )
 
 
@@ -69,8 +72,10 @@ def legend(predicted: Estimate, width: int) -> str:
         for name, part in parts_of(predicted)
         if part >= units.MIB / 2
     ]
-    reserved = f", likely {_gib(predicted.reserved)} reserved" if predicted.reserved > predicted.allocated else ""
-    total = f"= {_gib(predicted.total)} GiB ({_gib(predicted.allocated)} allocated{reserved}); {note}"
+    reserved = (
+        f", with r likely {_gib(predicted.reserved)} reserved" if predicted.reserved > predicted.allocated else ""
+    )
+    total = f"=\xa0{_gib(predicted.total)}\xa0GiB ({_gib(predicted.allocated)} allocated{reserved}); {note}"
     return textwrap.fill("  ".join([*parts, total]), width).replace("\xa0", " ")
 
 

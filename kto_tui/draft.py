@@ -46,6 +46,14 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         return round(lengths[int(0.95 * (len(lengths) - 1))] / CHARACTERS_PER_TOKEN) + 1
 
     @property
+    def mean_tokens(self) -> float | None:
+        """Mean tokens of a row, estimated from its characters; what a run takes depends on it."""
+        if self.source is None or not self.source.dataset.rows:
+            return None
+        rows = self.source.dataset.rows
+        return sum(row.characters for row in rows) / len(rows) / CHARACTERS_PER_TOKEN
+
+    @property
     def heldout_rows(self) -> int | None:
         """Rows that will be kept for evaluation: the data's own held-out rows, else those split off."""
         if self.source is None:

@@ -6,6 +6,7 @@ import tomllib
 
 import msgspec
 
+from kto_tui import units
 from kto_tui.catalog import ModelSpec
 from kto_tui.errors import UserError
 from kto_tui.hardware import Hardware
@@ -21,6 +22,7 @@ FORWARD, BACKWARD = 2.0, 2.0
 TYPICAL_SHARE = 0.5
 HOUR, DAY = 3600.0, 86_400.0
 CLASS_ROWS = 1000
+UNMEASURED = "unknown until a run here has measured it"
 
 
 class Speed(msgspec.Struct, frozen=True):
@@ -85,8 +87,10 @@ def speed(model: ModelSpec, recipe: Recipe, hardware: Hardware) -> Speed | None:
     if not known:
         return None
     peak = known[max(known, key=len)]
-    basis = f"class estimate: {classes().share:.0%} of the data sheet's {peak:g} TFLOPS, not measured"
-    return Speed(peak * 1e12 * classes().share / needed, gpu.power_limit_watts, basis)
+    limit = gpu.power_limit_watts
+    drawn = "" if limit is None else f", {limit:.0f} W"
+    basis = f"class estimate: {classes().share:.0%} of the data sheet's {peak:g} TFLOPS{drawn}, not measured"
+    return Speed(peak * 1e12 * classes().share / needed, limit, basis)
 
 
 def run_tokens(recipe: Recipe, rows: int, row_tokens: float | None) -> float:
@@ -94,6 +98,36 @@ def run_tokens(recipe: Recipe, rows: int, row_tokens: float | None) -> float:
     length = row_tokens if row_tokens is not None else TYPICAL_SHARE * recipe.max_length
     passes = recipe.epochs * rows if recipe.steps is None else recipe.steps * recipe.effective_batch
     return passes * min(length, recipe.max_length)
+
+
+class Effort(msgspec.Struct, frozen=True):
+    """Predicted time and energy of a run's training steps; evaluation and answers come on top.
+
+    Attributes:
+        seconds: of training.
+        watt_hours: None where nothing says what the device draws.
+        basis: where both come from, in words.
+    """
+
+    seconds: float
+    watt_hours: float | None
+    basis: str
+
+    def __str__(self) -> str:
+        """``about 25 min, 92 Wh (measured in 3 runs here)``."""
+        energy = "" if self.watt_hours is None else f", {units.energy(self.watt_hours)}"
+        return f"{units.about(self.seconds)}{energy} ({self.basis})"
+
+
+def effort(
+    model: ModelSpec, recipe: Recipe, hardware: Hardware, rows: int, row_tokens: float | None = None
+) -> Effort | None:
+    """What training on ``rows`` rows of ``row_tokens`` tokens each takes; None where no speed is known."""
+    found = speed(model, recipe, hardware)
+    if found is None:
+        return None
+    seconds = run_tokens(recipe, rows, row_tokens) / found.tokens_per_second
+    return Effort(seconds, None if found.watts is None else found.watts * seconds / HOUR, found.basis)
 
 
 def speed_class(found: Speed | None, row_tokens: float) -> str:

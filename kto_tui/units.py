@@ -30,6 +30,27 @@ def duration(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{secs:02}" if hours else f"{minutes:02}:{secs:02}"
 
 
+def about(seconds: float | None) -> str:
+    """An estimated time, no finer than estimates are: ``about 40 s``, ``about 25 min``, ``about 3 h``."""
+    if seconds is None or not math.isfinite(seconds):
+        return UNKNOWN
+    for limit, unit, name in ((90, 1, "s"), (5400, 60, "min"), (36 * 3600, 3600, "h")):
+        if seconds < limit:
+            return f"about {max(1, round(seconds / unit))} {name}"
+    return f"about {round(seconds / 86_400)} days"
+
+
+def energy(watt_hours: float | None) -> str:
+    """Energy: ``0.4 Wh``, ``92 Wh``, ``1.3 kWh``."""
+    if watt_hours is None or not math.isfinite(watt_hours):
+        return UNKNOWN
+    if watt_hours < 0.05:
+        return "below 0.1 Wh"
+    if watt_hours < 999.5:
+        return f"{watt_hours:.1f} Wh" if watt_hours < 9.95 else f"{watt_hours:.0f} Wh"
+    return f"{watt_hours / 1000:.1f} kWh"
+
+
 def parameters(count: float | None) -> str:
     """Model size: ``135 M``, ``7.6 B``."""
     if count is None:

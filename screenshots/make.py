@@ -11,8 +11,11 @@ from pathlib import Path
 
 from textual.screen import Screen
 
-from kto_tui.draft import Draft, starter_draft
+from kto_tui.catalog import resolve
+from kto_tui.data.sources import STARTER
+from kto_tui.draft import Draft, choose_data, choose_model, starter_draft
 from kto_tui.hardware.model import Cpu, Gpu, GpuProcess, Hardware, Memory
+from kto_tui.hardware.presets import load_hardware
 from kto_tui.runs.folder import RunFolder
 from kto_tui.tui.app import KtoApp
 from kto_tui.tui.screens.data import DataScreen
@@ -27,6 +30,8 @@ from kto_tui.units import GIB
 
 HERE = Path(__file__).parent
 RECORDED = HERE / "recorded"
+# What the screens may see of the machine they are drawn on: nothing.
+KEYS = ("KTO_TUI_HOME", "TZ", "NO_COLOR", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
 SIZES = ((80, 24), (140, 45))
 CPU = Cpu(model="AMD Ryzen 5 5600", physical_cores=6, logical_cores=12, usable_cores=12, bf16=False)
 MEMORY = Memory(total_bytes=32 * GIB, available_bytes=25 * GIB, swap_total_bytes=8 * GIB, swap_free_bytes=8 * GIB)
@@ -70,12 +75,17 @@ def _results() -> Screen[None]:
     return ResultsScreen(run, run.read_state())
 
 
+def _tuned(hardware: Hardware) -> Draft:
+    return choose_data(choose_model(Draft(hardware=hardware), resolve("Qwen/Qwen3-4B")), STARTER)
+
+
 SCREENS: dict[str, Callable[[], Screen[None]]] = {
     "hardware": lambda: HardwareScreen(Draft(hardware=GPU_BOX)),
     "model": lambda: ModelScreen(Draft(hardware=GPU_BOX)),
+    "model-mac": lambda: ModelScreen(Draft(hardware=load_hardware("mac-m4-24gb"))),
     "data": lambda: DataScreen(starter_draft(LAPTOP)),
-    "recipe": lambda: RecipeScreen(starter_draft(LAPTOP)),
-    "review": lambda: ReviewScreen(starter_draft(LAPTOP)),
+    "recipe": lambda: RecipeScreen(_tuned(GPU_BOX)),
+    "review": lambda: ReviewScreen(_tuned(GPU_BOX)),
     "live": lambda: LiveScreen(_run()),
     "results": _results,
     "runs": RunsScreen,
@@ -84,11 +94,12 @@ SCREENS: dict[str, Callable[[], Screen[None]]] = {
 
 async def draw(name: str, size: tuple[int, int]) -> str:
     """The SVG of screen ``name`` at ``size`` (columns, rows), the same on every machine."""
-    before = {key: os.environ.get(key) for key in ("KTO_TUI_HOME", "TZ", "NO_COLOR")}
+    before = {key: os.environ.get(key) for key in KEYS}
     with tempfile.TemporaryDirectory() as home:
         shutil.copytree(RECORDED, Path(home) / "runs")
-        os.environ |= {"KTO_TUI_HOME": home, "TZ": "UTC"}
-        os.environ.pop("NO_COLOR", None)
+        for key in KEYS:
+            os.environ.pop(key, None)
+        os.environ |= {"KTO_TUI_HOME": home, "HF_HOME": home, "TZ": "UTC"}
         time.tzset()
         try:
             app = KtoApp(plain=False)

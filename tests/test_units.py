@@ -31,10 +31,44 @@ def test_size(n_bytes: float, text: str) -> None:
     assert units.size(n_bytes) == text
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "about 1 s"),
+        (40, "about 40 s"),
+        (90, "about 2 min"),
+        (25 * 60 + 20, "about 25 min"),
+        (5400, "about 2 h"),
+        (20 * 3600, "about 20 h"),
+        (36 * 3600, "about 2 days"),
+        (9.6 * 86_400, "about 10 days"),
+    ],
+)
+def test_estimated_times_are_no_finer_than_estimates(seconds: float, text: str) -> None:
+    assert units.about(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("watt_hours", "text"),
+    [
+        (0.0, "below 0.1 Wh"),
+        (0.06, "0.1 Wh"),
+        (9.94, "9.9 Wh"),
+        (9.96, "10 Wh"),
+        (999.4, "999 Wh"),
+        (999.6, "1.0 kWh"),
+        (12_340, "12.3 kWh"),
+    ],
+)
+def test_energy(watt_hours: float, text: str) -> None:
+    assert units.energy(watt_hours) == text
+
+
 @pytest.mark.parametrize("value", NOTHING)
 def test_what_is_not_measured_is_not_zero(value: float | None) -> None:
     assert units.size(value) == "unknown"
     assert units.duration(value) == "unknown"
+    assert units.about(value) == units.energy(value) == "unknown"
     assert units.metric(value) == units.percent(value) == "–"
 
 

@@ -15,7 +15,7 @@ from kto_tui.hub.cache import cached
 from kto_tui.memory.parts import PARTS, parts_of
 from kto_tui.planner import Plan, propose
 from kto_tui.recipe import parse_value
-from kto_tui.speed import TYPICAL_SHARE, Speed, speed, speed_class
+from kto_tui.speed import TYPICAL_SHARE, UNMEASURED, Speed, speed, speed_class
 
 # What `fit` may be told, as flags; each is a field of the recipe.
 FLAGS = {
@@ -44,7 +44,7 @@ def _speed_record(found: Speed | None, plan: Plan) -> dict[str, Any]:
         "class": speed_class(found, TYPICAL_SHARE * plan.recipe.max_length),
         "tokens_per_second": None if found is None else round(found.tokens_per_second, 1),
         "watts": None if found is None else found.watts,
-        "basis": "unknown until a run here has measured it" if found is None else found.basis,
+        "basis": UNMEASURED if found is None else found.basis,
     }
 
 

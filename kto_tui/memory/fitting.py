@@ -20,7 +20,7 @@ ROWS_AT_A_TIME = (8, 4, 2, 1)
 ENOUGH_TOKENS = {"cuda": 8192, "rocm": 8192, "mps": 4096, "cpu": 4096}
 SHORTEST = 256
 BECAUSE = {
-    "micro_batch": "a larger one would not fit",
+    "micro_batch": "more rows at a time would not fit",
     "gradient_checkpointing": "activations would not fit otherwise",
     "quantization": "16-bit weights would not fit",
     "max_length": "longer rows would not fit",

@@ -1,5 +1,8 @@
 """A run in words: progress lines while it goes, and what it achieved when it is over."""
 
+from collections.abc import Callable
+from typing import Any
+
 from kto_tui import units
 from kto_tui.runs.events import (
     AdapterSaved,
@@ -21,58 +24,66 @@ from kto_tui.runs.state import RunState
 SHOWN_ANSWERS = 3
 
 
+def _data_line(event: DataPrepared) -> str:
+    return (
+        f"data: {event.train_rows} rows to train on ({event.desirable} desirable, "
+        f"{event.undesirable} undesirable), {event.heldout_rows} held out, "
+        f"{event.dropped_rows} dropped, {event.cut_rows} cut; "
+        f"weights {event.desirable_weight:g} : {event.undesirable_weight:g} ({event.weights_because})"
+    )
+
+
+def _training_line(event: TrainingStarted) -> str:
+    return (
+        f"training {units.parameters(event.trainable_parameters)} of "
+        f"{units.parameters(event.total_parameters)} parameters on {event.device} "
+        f"in {event.precision}, {event.total_steps} steps"
+    )
+
+
+def _evaluated_line(event: Evaluated) -> str:
+    return (
+        f"held-out reward accuracy {units.percent(event.accuracy)} of {event.rows} rows at step {event.step}, "
+        f"margin {units.metric(event.margin, 2, signed=True)}"
+    )
+
+
+def _peak_line(event: PeakMeasured) -> str:
+    return "peak memory " + ", ".join(_peak_words(event))
+
+
+_LINES: dict[type, Callable[[Any], str]] = {
+    WorkerStarted: lambda event: f"worker {event.pid} on {event.host}",
+    PhaseEntered: lambda event: event.phase,
+    DataPrepared: _data_line,
+    TrainingStarted: _training_line,
+    Evaluated: _evaluated_line,
+    Sampled: lambda event: f"answered {len(event.answers)} fixed prompts at step {event.step}",
+    CheckpointSaved: lambda event: f"checkpoint {event.step} saved ({units.size(event.size_bytes)})",
+    AdapterSaved: lambda event: f"adapter saved ({units.size(event.size_bytes)}) in {event.path}",
+    PeakMeasured: _peak_line,
+    Noted: lambda event: f"note: {event.text}",
+    Ended: lambda event: f"{event.reason}{': ' + event.message if event.message else ''}",
+}
+
+
 def event_line(event: AnyEvent, state: RunState) -> str | None:
     """One plain line for ``event``; None for events that need none (gauges)."""
-    match event:
-        case WorkerStarted():
-            return f"worker {event.pid} on {event.host}"
-        case PhaseEntered():
-            return event.phase
-        case DataPrepared():
-            return (
-                f"data: {event.train_rows} rows to train on ({event.desirable} desirable, "
-                f"{event.undesirable} undesirable), {event.heldout_rows} held out, "
-                f"{event.dropped_rows} dropped, {event.cut_rows} cut; "
-                f"weights {event.desirable_weight:g} : {event.undesirable_weight:g} ({event.weights_because})"
-            )
-        case TrainingStarted():
-            return (
-                f"training {units.parameters(event.trainable_parameters)} of "
-                f"{units.parameters(event.total_parameters)} parameters on {event.device} "
-                f"in {event.precision}, {event.total_steps} steps"
-            )
-        case StepCompleted():
-            return step_line(event, state)
-        case Evaluated():
-            return (
-                f"held-out reward accuracy {units.percent(event.accuracy)} of {event.rows} rows at step {event.step}, "
-                f"margin {units.metric(event.margin, 2, signed=True)}"
-            )
-        case Sampled():
-            return f"answered {len(event.answers)} fixed prompts at step {event.step}"
-        case CheckpointSaved():
-            return f"checkpoint {event.step} saved ({units.size(event.size_bytes)})"
-        case AdapterSaved():
-            return f"adapter saved ({units.size(event.size_bytes)}) in {event.path}"
-        case PeakMeasured():
-            return peak_line(event)
-        case Noted():
-            return f"note: {event.text}"
-        case Ended():
-            return f"{event.reason}{': ' + event.message if event.message else ''}"
-        case _:
-            return None
+    if isinstance(event, StepCompleted):
+        return step_line(event, state)
+    words = _LINES.get(type(event))
+    return None if words is None else words(event)
 
 
-def peak_line(event: PeakMeasured) -> str:
-    """Measured beside predicted memory."""
-    line = f"memory after the first step: {units.size(event.allocated_bytes)} for the model and its training"
-    if event.predicted_bytes is not None:
-        off = event.allocated_bytes / event.predicted_bytes - 1
-        line += f", predicted {units.size(event.predicted_bytes)} for these rows ({off:+.0%})"
+def _peak_words(event: PeakMeasured) -> list[str]:
+    """Predicted and measured memory of the first step, and what the process needs besides."""
+    words = [f"measured {units.size(event.allocated_bytes)}"]
+    if event.predicted_bytes:
+        words.insert(0, f"predicted {units.size(event.predicted_bytes)}")
+        words[1] += f" ({event.allocated_bytes / event.predicted_bytes - 1:+.0%})"
     if event.outside_bytes is not None:
-        line += f"; {units.size(event.outside_bytes)} besides"
-    return line
+        words.append(f"{units.size(event.outside_bytes)} besides")
+    return words
 
 
 def step_line(event: StepCompleted, state: RunState) -> str:
@@ -114,7 +125,7 @@ def summary_lines(state: RunState) -> list[str]:
             f"after {units.metric(after.mean_words, 0)} words"
         )
     if state.peak is not None:
-        lines.append(peak_line(state.peak).capitalize())
+        lines.append(f"Peak memory               {'   '.join(_peak_words(state.peak))}")
     return lines
 
 

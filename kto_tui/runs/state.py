@@ -42,7 +42,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     peak: PeakMeasured | None = None
     checkpoints: tuple[CheckpointSaved, ...] = ()
     adapter: AdapterSaved | None = None
-    notes: tuple[Noted | PhaseEntered | CheckpointSaved | AdapterSaved | Evaluated | Ended, ...] = ()
+    notes: tuple[Noted | PhaseEntered | PeakMeasured | CheckpointSaved | AdapterSaved | Evaluated | Ended, ...] = ()
     ended: Ended | None = None
     last_event_at: float | None = None
     step_times: tuple[float, ...] = ()
@@ -99,7 +99,7 @@ _LISTS: dict[type, str] = {
     Sampled: "samples",
     CheckpointSaved: "checkpoints",
 }
-_TOLD = (Noted, PhaseEntered, CheckpointSaved, AdapterSaved, Evaluated, Ended)
+_TOLD = (Noted, PhaseEntered, PeakMeasured, CheckpointSaved, AdapterSaved, Evaluated, Ended)
 
 
 def fold(state: RunState, events: list[AnyEvent]) -> RunState:

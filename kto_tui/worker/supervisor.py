@@ -13,12 +13,17 @@ from types import FrameType
 
 from filelock import FileLock, Timeout
 
+from kto_tui.errors import UserError
+from kto_tui.hardware import detect
 from kto_tui.hardware.model import Gpu
 from kto_tui.hardware.nvidia import detect_nvidia
+from kto_tui.hardware.sources import Sources
+from kto_tui.memory.measured import add
 from kto_tui.runs.control import request
 from kto_tui.runs.events import Ended, EventWriter, Noted, Tail, WorkerStarted
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.identity import own_identity, write_identity
+from kto_tui.worker.speed_record import speed_of
 from kto_tui.worker.telemetry import Telemetry
 
 GAUGE_SECONDS = 2.0
@@ -87,6 +92,12 @@ def one_gpu(environment: Mapping[str, str], gpus: Sequence[Gpu]) -> tuple[dict[s
     }, f"{len(gpus)} GPUs found; this run uses GPU {best.index}, the one with most memory free"
 
 
+def _remember_speed(run: RunFolder, environment: Mapping[str, str]) -> None:
+    with contextlib.suppress(UserError):  # the estimates of later runs lack one measurement, nothing else
+        if (record := speed_of(run, detect(Sources(env=environment)))) is not None:
+            add(record)
+
+
 def supervise(run: RunFolder) -> int:
     """Run the training process of ``run`` to its end; 0 when it ended well."""
     writer = EventWriter(run.events)
@@ -119,6 +130,7 @@ def supervise(run: RunFolder) -> int:
     if not _has_ended(run):
         writer.write(_obituary(child.returncode, kills, run.log))
     writer.close()
+    _remember_speed(run, environment)
     return 0 if child.returncode == 0 else 1
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from kto_tui.runs.events import Answer, Evaluated, Sampled, StepCompleted, Tail
+from kto_tui.runs.events import Answer, Evaluated, PeakMeasured, Sampled, StepCompleted, Tail
 from kto_tui.runs.report import answers_side_by_side, event_line, step_line, summary_lines
 from kto_tui.runs.state import RunState, fold
+from kto_tui.units import GIB
 
 RECORDED = Path(__file__).parents[2] / "screenshots" / "recorded" / "warm-dove" / "events.jsonl"
 
@@ -49,3 +50,22 @@ def test_unknown_values_are_drawn_as_unknown() -> None:
     assert "loss –" in line
     only_one_label = Evaluated(step=1, rows=3, accuracy=None)
     assert "–" in (event_line(only_one_label, RunState()) or "")
+
+
+@pytest.mark.parametrize(
+    ("peak", "words"),
+    [
+        (PeakMeasured(allocated_bytes=4 * GIB), ["measured 4.0 GiB"]),
+        (
+            PeakMeasured(allocated_bytes=4 * GIB, predicted_bytes=5 * GIB, outside_bytes=GIB // 2),
+            ["predicted 5.0 GiB", "measured 4.0 GiB (-20%)", "512 MiB besides"],
+        ),
+    ],
+)
+def test_the_measured_peak_stands_beside_the_predicted_one(peak: PeakMeasured, words: list[str]) -> None:
+    state = fold(RunState(), [peak])
+    assert event_line(peak, state) == f"peak memory {', '.join(words)}"
+    assert state.notes == (peak,), "the live screen tells it"
+    line = summary_lines(state)[-1]
+    assert line.split() == ["Peak", "memory", *" ".join(words).split()]
+    assert line.index(words[0]) == len("Held-out reward accuracy  "), "under the other figures"

@@ -12,7 +12,6 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, OptionList, Static
 
 from kto_tui.draft import Draft, starter_draft
-from kto_tui.hardware import Hardware
 from kto_tui.recipe import FIELDS
 from kto_tui.runs.folder import find_run
 from kto_tui.tui.app import KtoApp
@@ -147,22 +146,6 @@ async def test_named_recipes_change_the_form() -> None:
             await pilot.pause()
             seen.add(text(app, "#rail").split("Review")[1].split("·")[0].strip(" ]"))
         assert {"Usual", "Careful", "Bold", "3B on 8 GB", "7B on 8 GB", "Starter"} <= seen
-
-
-@pytest.mark.parametrize("machine", [LAPTOP, RTX_3070])
-async def test_models_are_listed_with_a_verdict_in_words(machine: Hardware) -> None:
-    app = KtoApp()
-    async with app.run_test(size=(80, 24)) as pilot:
-        await app.switch_screen(ModelScreen(Draft(hardware=machine)))
-        await pilot.pause()
-        table = app.screen.query_one(DataTable)
-        verdicts = {str(table.get_row(key)[-1]) for key in table.rows}
-        assert table.row_count >= 12
-        assert verdicts <= {"FITS", "TIGHT", "NO"}
-        assert {"FITS", "NO"} <= verdicts
-        await pilot.press("down")
-        await pilot.pause()
-        assert "measured" in text(app, "#detail")
 
 
 async def test_an_unknown_model_folder_is_refused_with_a_sentence(tmp_path: Path) -> None:

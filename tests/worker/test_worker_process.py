@@ -15,13 +15,16 @@ import msgspec
 import psutil
 import pytest
 
+from kto_tui.catalog import resolve
 from kto_tui.draft import from_request, to_config
 from kto_tui.hardware import Gpu, detect
-from kto_tui.runs.config import RunConfig, RunRequest
+from kto_tui.memory.measured import speeds
+from kto_tui.runs.config import RunConfig, RunRequest, load_config
 from kto_tui.runs.folder import RunFolder, find_run
 from kto_tui.runs.identity import read_identity
 from kto_tui.runs.launch import ask, start
 from kto_tui.runs.state import RunState
+from kto_tui.speed import effort, flops_per_token, run_tokens
 from kto_tui.worker.supervisor import one_gpu
 from tests.tiny import make_rows, write_jsonl
 
@@ -91,7 +94,9 @@ def trainer_of(run: RunFolder) -> psutil.Process:
     return children[0]
 
 
-def test_a_whole_run_trains_evaluates_answers_and_saves_a_loadable_adapter(config: Callable[..., RunConfig]) -> None:
+def test_a_whole_run_trains_evaluates_answers_and_saves_a_loadable_adapter(
+    config: Callable[..., RunConfig], tiny: Path
+) -> None:
     run = start(config(steps=6, eval_every=3, save_every=3, learning_rate=5e-3))
     state = wait(run, lambda s: s.ended is not None)
     wait_gone(run)
@@ -110,6 +115,17 @@ def test_a_whole_run_trains_evaluates_answers_and_saves_a_loadable_adapter(confi
     assert "transformers" in (state.started.versions if state.started else {})
     assert (run.path.stat().st_mode & 0o077) == 0, "runs are private"
     assert "Adapter of run" in (run.adapter / "README.md").read_text()
+    (measured,) = speeds(detect().device_name)
+    rates = [step.tokens_per_second or 0.0 for step in state.steps[1:]]
+    model, recipe = resolve(str(tiny)), load_config(run.config).recipe
+    per_token = flops_per_token(model, recipe)
+    assert per_token is not None
+    assert measured.run == run.id
+    assert min(rates) * 0.99 <= measured.flops / per_token <= max(rates) * 1.01
+    later = effort(model, recipe, detect(), 100, 10.0)
+    assert later is not None
+    assert later.seconds == pytest.approx(run_tokens(recipe, 100, 10.0) * per_token / measured.flops)
+    assert "measured in 1 run here" in str(later)
     loaded = subprocess.run(
         [sys.executable, "-c", LOAD_WITH_PLAIN_PEFT, str(run.adapter)], capture_output=True, text=True, check=True
     )
@@ -122,6 +138,8 @@ def test_qlora_nf4_trains_on_this_machine(config: Callable[..., RunConfig]) -> N
     assert state.ended is not None
     assert state.ended.reason == "finished", (state.ended, run.log_tail(20))
     assert len(state.steps) == 2
+    wait_gone(run)
+    assert not speeds(detect().device_name), "two steps say nothing of a machine's speed"
     assert (run.adapter / "adapter_model.safetensors").exists()
     settings = json.loads((run.adapter / "adapter_config.json").read_text())
     assert settings["peft_type"] == "LORA"

@@ -4,48 +4,24 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.content import Content
+from textual.containers import Horizontal, Vertical
 from textual.widgets import DataTable, Static
 
 from kto_tui import units
 from kto_tui.catalog import ModelSpec, load_catalog, resolve
 from kto_tui.draft import Draft, choose_model
 from kto_tui.errors import UserError
-from kto_tui.memory.estimate import Estimate
-from kto_tui.planner import Plan, propose
-from kto_tui.starter import MODEL_ID
+from kto_tui.tui import model_table
+from kto_tui.tui.candidates import Candidate, consider, in_order, proposed_model, shown
 from kto_tui.tui.messages import StepRequested
+from kto_tui.tui.model_detail import detail, facts
 from kto_tui.tui.screens.dialogs import AskDialog
 from kto_tui.tui.screens.download import when_allowed
+from kto_tui.tui.widgets.filter_line import FilterLine
+from kto_tui.tui.widgets.parts_bar import WIDE, PartsBar
 from kto_tui.tui.wizard import WizardScreen
 
-
-def proposed_model(plans: dict[str, Plan], device: str) -> str:
-    """The model we would start with: the starter on a processor, else the largest that fits, up to 8 B."""
-    if device == "cpu":
-        return MODEL_ID
-    sized = [(model.parameters or 0, model.id) for model in load_catalog() if not model.gated]
-    fitting = [(size, name) for size, name in sized if plans[name].verdict == "FITS" and size <= 8.5e9]
-    return max(fitting)[1] if fitting else MODEL_ID
-
-
-def parts_bar(predicted: Estimate, free: int | None, width: int = 32) -> str:
-    """Predicted parts of the memory as a bar, one letter per part, on the scale of what is free."""
-    scale = max(free or 0, predicted.total)
-    bar = ""
-    for letter, part in zip("WAXHB", _parts(predicted), strict=True):
-        bar += letter * round(width * part[1] / scale)
-    return bar[:width].ljust(width, "·")
-
-
-def _parts(predicted: Estimate) -> list[tuple[str, float]]:
-    return [
-        ("W weights", predicted.weights),
-        ("A adapter", predicted.adapter),
-        ("X activ.", predicted.activations),
-        ("H head", predicted.head),
-        ("B base", predicted.base),
-    ]
+TALL = 36  # rows from which every setting gets a line of its own
 
 
 class ModelScreen(WizardScreen):
@@ -54,22 +30,28 @@ class ModelScreen(WizardScreen):
     STEP = "Model"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "next", "Choose", tooltip="Choose the model under the cursor"),
+        Binding("slash", "filter", "Filter", key_display="/", tooltip="Narrow the list by words; esc clears it"),
+        Binding("v", "with_no", "Show NO too", tooltip="Show or hide the models that do not fit"),
         Binding(
             "e",
             "other",
-            "Other folder or hub id",
+            "Folder or hub id",
             tooltip="A local checkpoint folder or a name like org/model",
         ),
-        Binding("escape", "back", "Back"),
+        Binding("escape", "back", "Back", tooltip="Clear the filter, or back to the machine"),
     ]
 
     def __init__(self, draft: Draft) -> None:
         super().__init__(draft)
         self._draft = draft
-        self._models: dict[str, ModelSpec] = {model.id: model for model in load_catalog()}
+        models = {model.id: model for model in load_catalog()}
         if draft.model is not None:
-            self._models.setdefault(draft.model.id, draft.model)
-        self._plans: dict[str, Plan] = {}
+            models.setdefault(draft.model.id, draft.model)
+        self._all = in_order(consider(draft, models.values()))
+        self._at = draft.model.id if draft.model is not None else proposed_model(self._all, draft.hardware.device)
+        self._with_no = self._at_no()
+        self._shown: dict[str, Candidate] = {}
+        self._layout = (False, False)
 
     @property
     def heading(self) -> str:
@@ -77,78 +59,107 @@ class ModelScreen(WizardScreen):
         return f"{units.size(self._draft.hardware.free_training_bytes)} free"
 
     def compose_body(self) -> ComposeResult:
-        """Table above, details of the model under the cursor below."""
-        yield DataTable(cursor_type="row", zebra_stripes=False)
-        yield Static(classes="detail", id="detail")
+        """Filter, table, and below it the model under the cursor."""
+        table: DataTable[object] = DataTable(cursor_type="row", cell_padding=0)
+        with Horizontal(id="filter-line"):
+            yield FilterLine(table, "/ filter by name, maker, licence, use")
+            yield Static(id="count")
+        yield table
+        with Vertical(id="below"):
+            yield Static(id="facts")
+            yield PartsBar()
+            yield Static(id="detail")
 
     def on_mount(self) -> None:
-        """Fill the table and put the cursor on the proposal."""
-        table = self.query_one(DataTable)
-        for label, width in (("Model", 38), ("Size", 7), ("Needs", 9), ("of free", 7), ("Verdict", 8)):
-            table.add_column(label, width=width, key=label)
-        for model in self._models.values():
-            self._add(model)
-        chosen = self._draft.model.id if self._draft.model else proposed_model(self._plans, self._draft.hardware.device)
-        table.move_cursor(row=table.get_row_index(chosen))
-        table.focus()
+        """The cursor is on the proposal, or on what was chosen before."""
+        self._lay_out()
+        self.query_one(DataTable).focus()
 
-    def _add(self, model: ModelSpec) -> None:
-        plan = propose(model, self._draft.hardware, rows=self._draft.rows)
-        self._plans[model.id] = plan
-        free = self._draft.hardware.free_training_bytes
-        needed = None if plan.predicted is None else plan.predicted.total
-        self.query_one(DataTable).add_row(
-            Content(model.title or model.id),
-            units.parameters(model.parameters).rjust(7),
-            units.size(needed).rjust(9),
-            (units.percent(needed / free) if needed and free else "–").rjust(7),  # noqa: RUF001
-            plan.verdict,
-            key=model.id,
-        )
+    def on_resize(self) -> None:
+        """More columns and lines where there is room."""
+        super().on_resize()
+        if self._layout != self._room:
+            self._lay_out()
+
+    @property
+    def _room(self) -> tuple[bool, bool]:
+        return self.app.size.width >= WIDE, self.app.size.height >= TALL
+
+    def _lay_out(self) -> None:
+        self._layout = self._room
+        self.set_class(self._layout[1], "-tall")
+        table, columns = self.query_one(DataTable), self._columns
+        table.clear(columns=True)
+        for header, width in zip(model_table.headers(columns), columns.values(), strict=True):
+            table.add_column(header, width=width)
+        self._fill()
+
+    @property
+    def _columns(self) -> dict[str, int]:
+        return model_table.WIDE if self._layout[0] else model_table.NARROW
+
+    def _fill(self) -> None:
+        """List the rows anew; the cursor stays on its model where that is still listed."""
+        table, free = self.query_one(DataTable), self._draft.hardware.free_training_bytes
+        rows, hidden = shown(self._all, self.query_one(FilterLine).value, with_no=self._with_no)
+        self._shown = {one.model.id: one for one in rows}
+        table.clear()
+        for one in rows:
+            table.add_row(*model_table.cells(one, free, self._columns), key=one.model.id)
+        listed = list(self._shown)
+        if self._at in self._shown:
+            table.move_cursor(row=listed.index(self._at))
+        self._describe(self._shown.get(self._at) or next(iter(rows), None))
+        words = [f"{len(rows)} of {len(self._all)} models", *([f"v: {hidden} too large"] if hidden else [])]
+        self.query_one("#count", Static).update(" · ".join(words))
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
-        """Details follow the cursor."""
-        if event.row_key.value is not None:
-            self._describe(event.row_key.value)
+        """Details follow the cursor; what was said before the rows changed is old."""
+        found = self._shown.get(event.row_key.value or "")
+        if found is not None and event.cursor_row == self.query_one(DataTable).cursor_row:
+            self._at = found.model.id
+            self._describe(found)
 
-    def _describe(self, model_id: str) -> None:
-        model, plan = self._models[model_id], self._plans[model_id]
-        facts = [model.id, model.licence or "licence unknown", f"context {units.count(model.context)}"]
-        if model.gated:
-            facts.append("gated: accept its licence on the hub first")
-        lines = [Content(" · ".join(facts))]
-        if plan.predicted is not None:
-            parts = "  ".join(f"{name} {part / units.GIB:.1f}" for name, part in _parts(plan.predicted)) + " GiB"
-            lines += [
-                Content.assemble((plan.verdict, "bold"), f"  {plan.verdict_because}"),
-                Content(
-                    f"{parts_bar(plan.predicted, self._draft.hardware.free_training_bytes)}  {plan.predicted.quality}"
-                ),
-                Content(parts),
-            ]
-        else:
-            lines.append(Content.assemble((plan.verdict, "bold"), f"  {plan.verdict_because}"))
-        recipe = plan.recipe
-        weights = "4-bit NF4" if recipe.quantization == "nf4" else recipe.precision
-        settings = (
-            f"{weights}, {recipe.micro_batch} rows at a time of {recipe.effective_batch}, {recipe.max_length} tokens"
-        )
-        lines.append(Content(f"With {settings}{', checkpointing' if recipe.gradient_checkpointing else ''}"))
-        lines.append(Content(f"For  {model.note}" if model.note else ""))
-        self.query_one("#detail", Static).update(Content("\n").join(lines))
+    def _describe(self, one: Candidate | None) -> None:
+        self.query_one("#below").visible = one is not None
+        if one is not None:
+            self.query_one("#facts", Static).update(facts(one))
+            self.query_one(PartsBar).show(one.plan, self._draft.hardware.free_training_bytes)
+            self.query_one("#detail", Static).update(detail(one, self._draft, tall=self._layout[1]))
+
+    def on_input_changed(self) -> None:
+        """The list follows what is typed."""
+        self._fill()
+
+    def on_input_submitted(self) -> None:
+        """Enter chooses from the filter line too."""
+        self.action_next()
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         """Enter chooses."""
-        if event.row_key.value is not None:
-            self._choose(self._models[event.row_key.value])
+        if event.row_key.value in self._shown:
+            self._choose(self._shown[event.row_key.value].model)
 
     def action_next(self) -> None:
         """Choose the model under the cursor."""
         self.query_one(DataTable).action_select_cursor()
 
+    def action_filter(self) -> None:
+        """Type words."""
+        self.query_one(FilterLine).focus()
+
+    def action_with_no(self) -> None:
+        """Show or hide what does not fit."""
+        self._with_no = not self._with_no
+        self._fill()
+
     def action_back(self) -> None:
-        """Back to the machine."""
-        self.post_message(StepRequested("Hardware", self._draft))
+        """Clear the filter; without one back to the machine."""
+        line = self.query_one(FilterLine)
+        if not line.value and not line.has_focus:
+            self.post_message(StepRequested("Hardware", self._draft))
+        line.value = ""
+        self.query_one(DataTable).focus()
 
     def action_other(self) -> None:
         """Ask for a folder or hub id."""
@@ -163,12 +174,16 @@ class ModelScreen(WizardScreen):
             self.complain(str(error))
             return
         self.complain()
-        self._models[model.id] = model
-        table = self.query_one(DataTable)
-        if model.id not in self._plans:
-            self._add(model)
-        table.move_cursor(row=table.get_row_index(model.id))
-        self._describe(model.id)
+        others = [one for one in self._all if one.model.id != model.id]
+        self._all = in_order([*others, *consider(self._draft, [model])])
+        self._at = model.id
+        self._with_no = self._with_no or self._at_no()
+        self.query_one(FilterLine).value = ""
+        self._fill()
+
+    def _at_no(self) -> bool:
+        """Whether what the cursor is to stand on would be hidden."""
+        return any(one.model.id == self._at and one.plan.verdict == "NO" for one in self._all)
 
     def _choose(self, model: ModelSpec) -> None:
         chosen = StepRequested("Data", choose_model(self._draft, model))

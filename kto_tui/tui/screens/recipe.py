@@ -1,5 +1,6 @@
 """Step 4: how to train; a form drawn from the annotated recipe struct."""
 
+import contextlib
 from typing import ClassVar
 
 import msgspec
@@ -14,6 +15,7 @@ from kto_tui.errors import UserError
 from kto_tui.planner import Plan, load_presets
 from kto_tui.recipe import FIELDS, Field, parse_value, show_value
 from kto_tui.tui.messages import StepRequested
+from kto_tui.tui.widgets.parts_bar import PartsBar
 from kto_tui.tui.wizard import WizardScreen
 
 NUMBER_STEPS = {"effective_batch", "micro_batch", "max_length", "lora_rank", "lora_alpha"}
@@ -37,25 +39,34 @@ class RecipeScreen(WizardScreen):
     def __init__(self, draft: Draft) -> None:
         super().__init__(draft)
         self._draft = draft
-        self._plan: Plan = plan(draft)
+        self._lost = ""
+        try:
+            self._plan: Plan = plan(draft)
+        except UserError as error:  # set by hand for other data
+            self._draft = msgspec.structs.replace(draft, overrides={})
+            self._plan = plan(self._draft)
+            self._lost = f"{error} What you had set is automatic again."
+        self._shown = (self._draft, self._plan)
         self._all = False
         self._editing: str | None = None
 
     @property
     def heading(self) -> str:
         """Which named recipe, and what the whole is predicted to need."""
-        name = self._draft.preset.title if self._draft.preset else "Usual"
-        return f"{name} · {self._plan.verdict}"
+        draft, proposal = self._shown
+        return f"{draft.preset.title if draft.preset else 'Usual'} · {proposal.verdict}"
 
     def compose_body(self) -> ComposeResult:
-        """The form, an input line while editing, help for the field under the cursor."""
+        """The form, an input line while editing, what the recipe needs, help for the field under the cursor."""
         yield OptionList(id="form")
         yield Input(id="editor")
+        yield PartsBar()
         yield Static(id="help")
 
     def on_mount(self) -> None:
         """Draw the form."""
         self._fill()
+        self.complain(self._lost)
         self.query_one(OptionList).focus()
 
     @property
@@ -68,13 +79,16 @@ class RecipeScreen(WizardScreen):
         at = form.highlighted or 0
         form.set_options([Option(self._line(field), id=field.name) for field in self._fields])
         form.highlighted = min(at, form.option_count - 1)
+        self.call_after_refresh(form.scroll_to_highlight)  # with an editor or a longer verdict there is less room
+        self.query_one(PartsBar).show(self._shown[1], self._draft.hardware.free_training_bytes)
         self.redraw_rail()
         self._explain()
 
     def _line(self, field: Field) -> Content:
-        value = getattr(self._plan.recipe, field.name)
-        why = self._plan.because.get(field.name, "")
-        mark = "*" if field.name in self._draft.overrides else " "
+        draft, proposal = self._shown
+        value = getattr(proposal.recipe, field.name)
+        why = proposal.because.get(field.name, "")
+        mark = "*" if field.name in draft.overrides else " "
         return Content.assemble(
             f"{mark} {field.label:18}", (f"{show_value(field, value):>16}", "bold"), (f"   {why}", "dim")
         )
@@ -99,16 +113,28 @@ class RecipeScreen(WizardScreen):
     def _set(self, name: str, text: str) -> None:
         """Try a value; the recipe changes only when it is sound together with all others."""
         try:
-            value = parse_value(name, text)
-            draft = msgspec.structs.replace(self._draft, overrides={**self._draft.overrides, name: value})
-            self._apply(draft)
+            self._apply(self._with(name, text))
         except UserError as error:
             self.complain(str(error))
 
+    def _with(self, name: str, text: str) -> Draft:
+        value = parse_value(name, text)
+        return msgspec.structs.replace(self._draft, overrides={**self._draft.overrides, name: value})
+
     def _apply(self, draft: Draft) -> None:
         proposal = plan(draft)
-        self._draft, self._plan = draft, proposal
+        self._draft, self._plan = self._shown = draft, proposal
         self.complain()
+        self._fill()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """While a value is typed everything shows what would come of it; text that is no value changes nothing."""
+        if self._editing is None:
+            return
+        self._shown = (self._draft, self._plan)
+        with contextlib.suppress(UserError):
+            draft = self._with(self._editing, event.value)
+            self._shown = (draft, plan(draft))
         self._fill()
 
     def action_edit(self) -> None:
@@ -139,6 +165,8 @@ class RecipeScreen(WizardScreen):
         self._editing = None
         self.query_one("#editor").display = False
         self.complain()
+        self._shown = (self._draft, self._plan)
+        self._fill()
         self.query_one(OptionList).focus()
 
     def action_change(self, by: int) -> None:

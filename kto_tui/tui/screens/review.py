@@ -24,6 +24,7 @@ from kto_tui.planner import Plan
 from kto_tui.runs.config import RunConfig, to_toml
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.launch import start
+from kto_tui.speed import UNMEASURED, effort
 from kto_tui.tui.messages import Left, RunOpened, StepRequested
 from kto_tui.tui.screens.dialogs import ConfirmDialog
 from kto_tui.tui.screens.download import DownloadDialog
@@ -41,6 +42,18 @@ def run_sentence(config: RunConfig, proposal: Plan, used: int) -> str:
         f"about {units.count(steps)} steps of {recipe.effective_batch} rows. "
         f"{proposal.verdict}: {proposal.verdict_because}."
     )
+
+
+def effort_sentence(draft: Draft) -> str:
+    """Time and energy of the run, and where they are known from."""
+    found = None
+    if draft.model is not None:
+        rows = draft.training_rows or 0
+        found = effort(draft.model, plan(draft).recipe, draft.hardware, rows, draft.mean_tokens)
+    if found is None:
+        return f"Time and energy: {UNMEASURED}."
+    energy = "" if found.watt_hours is not None else " Energy: nothing here measures it."
+    return f"Training takes {found}; evaluation and answers come on top.{energy}"
 
 
 class ReviewScreen(WizardScreen):
@@ -84,7 +97,7 @@ class ReviewScreen(WizardScreen):
         sentence = run_sentence(config, plan(self._draft), self._draft.training_rows or 0)
         if must_fetch(config.model):
             sentence += " The model is downloaded first."
-        self.query_one("#sentence", Static).update(Content(sentence))
+        self.query_one("#sentence", Static).update(Content(f"{sentence}\n{effort_sentence(self._draft)}"))
         self.query_one("#toml", Static).update(Content(to_toml(config)))
 
     def action_trial(self) -> None:

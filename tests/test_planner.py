@@ -11,12 +11,11 @@ from kto_tui import draft as drafts
 from kto_tui.catalog import ModelSpec, find, load_catalog
 from kto_tui.data.sources import STARTER
 from kto_tui.errors import UserError
-from kto_tui.hardware import Cpu, Gpu, Hardware, Memory
-from kto_tui.memory.estimate import BASE_BYTES, Estimate, adapter_parameters, estimate, verdict
+from kto_tui.hardware import Hardware
 from kto_tui.planner import load_presets, propose
 from kto_tui.recipe import FIELDS, Recipe, check_recipe, check_value, with_overrides
 from kto_tui.runs.config import RunRequest, load_config, to_toml
-from kto_tui.units import GIB
+from tests.memory.places import MACHINES
 
 CATALOG = load_catalog()
 PRESETS = load_presets()
@@ -25,33 +24,9 @@ assert SEVEN_B is not None
 UNKNOWN_MODEL = ModelSpec(id="some/model", title="model")
 
 
-def machine(*gpus: Gpu, bf16: bool = False, available: int | None = 16 * GIB) -> Hardware:
-    cpu = Cpu("a processor", 4, 8, 8, bf16)
-    return Hardware("host", "Linux", cpu, Memory(32 * GIB, available), gpus, 100 * GIB, over_ssh=False)
-
-
-def cuda(free: float | None, capability: tuple[int, int] = (8, 6), name: str = "a card") -> Hardware:
-    free_bytes = None if free is None else int(free * GIB)
-    return machine(Gpu(0, name, "cuda", 80 * GIB, free_bytes, capability))
-
-
-MACHINES = {
-    "RTX 3070": cuda(7.6),
-    "T4": cuda(14.6, (7, 5)),
-    "H100": cuda(79, (9, 0)),
-    "CPU bf16": machine(bf16=True, available=30 * GIB),
-    "CPU fp32": machine(available=6 * GIB),
-    "Mac": machine(Gpu(0, "Apple M2", "apple", 16 * GIB, 11 * GIB, unified=True)),
-}
-
-
 def within_bounds(recipe: Recipe) -> bool:
     check_recipe(recipe)
     return all(check_value(field.name, getattr(recipe, field.name)) == getattr(recipe, field.name) for field in FIELDS)
-
-
-def rank_of_savings(recipe: Recipe) -> tuple[int, bool, bool, int]:
-    return -recipe.micro_batch, recipe.gradient_checkpointing, recipe.quantization == "nf4", -recipe.max_length
 
 
 @pytest.mark.parametrize("hardware", MACHINES.values(), ids=MACHINES)
@@ -133,18 +108,6 @@ def test_nf4_is_proposed_on_cuda_only(name: str) -> None:
     assert all(propose(model, MACHINES[name]).recipe.quantization == "none" for model in CATALOG)
 
 
-@given(st.sampled_from(CATALOG), st.floats(0.3, 200), st.floats(0.3, 200), st.integers(2, 300))
-def test_less_memory_never_saves_less(model: ModelSpec, one: float, two: float, effective: int) -> None:
-    small, large = (propose(model, cuda(free), overrides={"effective_batch": effective}) for free in sorted((one, two)))
-    assert within_bounds(small.recipe)
-    assert all(less >= more for less, more in zip(*map(rank_of_savings, (small.recipe, large.recipe)), strict=True))
-    for plan in (small, large):
-        assert plan.predicted == estimate(model, plan.recipe, "cuda")
-        assert plan.predicted is not None
-        if rank_of_savings(plan.recipe)[1:3] != (True, True):
-            assert plan.verdict == "FITS", "there was more to give up"
-
-
 @pytest.mark.parametrize("effective", [2, 3, 5, 6, 7, 9, 10, 12, 15, 25, 33, 101, 4095])
 @pytest.mark.parametrize("hardware", MACHINES.values(), ids=MACHINES)
 def test_any_effective_batch_by_hand_finds_a_micro_batch(effective: int, hardware: Hardware) -> None:
@@ -182,132 +145,6 @@ def test_what_is_set_by_hand_wins(names: set[str], preset: str, hardware: str) -
 def test_a_bad_override_is_named(overrides: dict[str, object]) -> None:
     with pytest.raises(UserError, match=next(iter(overrides))):
         propose(SEVEN_B, MACHINES["H100"], overrides=overrides)
-
-
-# Verdicts
-
-
-def needing(share: float, free: int = 10_000) -> Estimate:
-    return Estimate(weights=share * free, adapter=0, activations=0, head=0, base=0)
-
-
-@pytest.mark.parametrize(
-    ("share", "word"),
-    [
-        (0.01, "FITS"),
-        (0.85, "FITS"),
-        (0.8501, "TIGHT"),
-        (0.97, "TIGHT"),
-        (0.9701, "NO"),
-        (5, "NO"),
-    ],
-)
-def test_borders_of_the_verdict(share: float, word: str) -> None:
-    found, why = verdict(needing(share), 10_000)
-    assert found == word
-    assert f"({share:.0%})" in why
-
-
-def test_what_is_unknown_gets_no_verdict() -> None:
-    assert verdict(None, 10_000)[0] == "UNKNOWN"
-    for free in (None, 0):
-        word, why = verdict(needing(0.5), free)
-        assert word == "UNKNOWN"
-        assert "unknown" in why
-
-
-@pytest.mark.parametrize(
-    "part",
-    ["hidden_size", "intermediate_size", "heads", "kv_heads", "head_dim", "layers", "parameters", "vocab_size"],
-)
-def test_one_unknown_shape_gives_no_number(part: str) -> None:
-    model = msgspec.structs.replace(SEVEN_B, **{part: None})
-    assert estimate(model, Recipe(), "cuda") is None
-    plan = propose(model, MACHINES["RTX 3070"])
-    assert (plan.verdict, plan.predicted) == ("UNKNOWN", None)
-    assert within_bounds(plan.recipe)
-
-
-def test_unknown_free_memory_gives_the_need_without_a_verdict() -> None:
-    plan = propose(SEVEN_B, cuda(None))
-    assert plan.verdict == "UNKNOWN"
-    assert plan.predicted is not None
-    assert "GiB" in plan.verdict_because
-
-
-# Estimates
-
-
-@pytest.mark.parametrize(("micro_batch", "published_gib"), [(4, 7.34), (2, 6.4)])
-def test_qwen_7b_is_near_the_published_trace(micro_batch: int, published_gib: float) -> None:
-    """Published fake-tensor traces of QLoRA r=16 on all linear layers, checkpointing, 1024 tokens, without context."""
-    recipe = Recipe(
-        quantization="nf4",
-        precision="bf16",
-        lora_rank=16,
-        lora_targets="full",
-        gradient_checkpointing=True,
-        micro_batch=micro_batch,
-        max_length=1024,
-    )
-    predicted = estimate(SEVEN_B, recipe, "cuda")
-    assert predicted is not None
-    assert (predicted.total - predicted.base) / GIB == pytest.approx(published_gib, rel=0.25)
-    assert "25 %" in predicted.quality
-
-
-def test_adapter_size_of_qwen_7b() -> None:
-    """PEFT reports 40,370,176 trainable parameters for r=16 on all linear layers of Qwen2.5-7B."""
-    assert adapter_parameters(SEVEN_B, Recipe(lora_rank=16, lora_targets="full")) == 40_370_176
-
-
-def test_more_targets_make_a_larger_adapter() -> None:
-    for model in CATALOG:
-        sizes = [adapter_parameters(model, Recipe(lora_targets=name)) or 0 for name in ("minimal", "balanced", "full")]
-        assert 0 < sizes[0] < sizes[1] < sizes[2]
-
-
-RECIPES = st.builds(
-    Recipe,
-    micro_batch=st.integers(1, 64),
-    effective_batch=st.just(64),
-    max_length=st.integers(16, 8192),
-    lora_rank=st.integers(1, 256),
-    lora_targets=st.sampled_from(["minimal", "balanced", "full"]),
-    precision=st.sampled_from(["bf16", "fp16", "fp32"]),
-    quantization=st.sampled_from(["none", "nf4"]),
-    gradient_checkpointing=st.booleans(),
-)
-
-
-@given(
-    st.sampled_from(CATALOG),
-    RECIPES,
-    st.sampled_from(["micro_batch", "max_length", "lora_rank"]),
-    st.integers(1, 500),
-    st.sampled_from(sorted(BASE_BYTES)),
-)
-def test_more_of_anything_needs_more(model: ModelSpec, recipe: Recipe, name: str, more: int, device: str) -> None:
-    larger = msgspec.structs.replace(recipe, **{name: getattr(recipe, name) + more})
-    one, two = estimate(model, recipe, device), estimate(model, larger, device)
-    assert one is not None
-    assert two is not None
-    assert one.total < two.total
-    parts = [name for name in Estimate.__struct_fields__ if name != "quality"]
-    assert one.total == pytest.approx(sum(getattr(one, part) for part in parts))
-    assert all(0 < getattr(one, part) <= getattr(two, part) for part in parts)
-
-
-@given(st.sampled_from(CATALOG), RECIPES)
-def test_what_saves_memory_saves_memory(model: ModelSpec, recipe: Recipe) -> None:
-    def total(**changes: object) -> float:
-        found = estimate(model, msgspec.structs.replace(recipe, **changes), "cuda")
-        assert found is not None
-        return found.total
-
-    assert total(gradient_checkpointing=True) < total(gradient_checkpointing=False)
-    assert total(quantization="nf4") < total(quantization="none")
-    assert total(precision="bf16") < total(precision="fp32")
 
 
 # Drafts

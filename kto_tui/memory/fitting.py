@@ -15,6 +15,7 @@ from kto_tui.units import size
 
 # A whole window in one pass saves the prompts' second pass; worth it only where memory is plenty.
 PLENTY_SHARE = 0.5
+MOST_ROWS = 1024  # of a micro-batch (kto_tui.recipe)
 ROWS_AT_A_TIME = (8, 4, 2, 1)
 # Passes of so many tokens keep a device busy; larger ones take memory, which others share, and gain little.
 ENOUGH_TOKENS = {"cuda": 8192, "rocm": 8192, "mps": 4096, "cpu": 4096}
@@ -91,7 +92,8 @@ def largest(model: ModelSpec, recipe: Recipe, place: Place, locked: Mapping[str,
 
 def _whole_window(model: ModelSpec, recipe: Recipe, place: Place, locked: Mapping[str, Any]) -> Recipe:
     whole = msgspec.structs.replace(recipe, micro_batch=recipe.effective_batch)
-    if "micro_batch" in locked or recipe.micro_batch < min(ROWS_AT_A_TIME[0], recipe.effective_batch):
+    large = next(rows for rows in ROWS_AT_A_TIME if rows <= recipe.effective_batch)
+    if "micro_batch" in locked or recipe.micro_batch < large or recipe.effective_batch > MOST_ROWS:
         return recipe
     predicted = place.estimate(model, whole)
     fits = predicted is not None and place.free is not None and predicted.total <= PLENTY_SHARE * place.free

@@ -85,7 +85,7 @@ def records() -> list[Record]:
         return []
     found: list[Record] = []
     for line in lines:
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             found.append(msgspec.json.decode(line, type=PeakRecord | SpeedRecord))
     return found[-KEPT_LINES:]
 

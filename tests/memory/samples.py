@@ -124,7 +124,7 @@ def peaks(settings: ExactSettings, layers: int, *, all_tiles: bool = False) -> d
     Of the head's tiles, which are as large as each other and let go of each other's memory, the first two and the last
     are traced unless ``all_tiles``: most of a trace's time is theirs.
     """
-    ledger = Ledger()
+    ledger = Ledger(accelerator=settings.accelerator)
     with mock.patch.object(head._Tiles, "__iter__", head._Tiles.__iter__ if all_tiles else _few_tiles):
         run(settings, layers, ledger)
     return {phase: peak.total for phase, peak in ledger.peaks.items()}

@@ -2,8 +2,8 @@
 
     python benchmarks/memory.py [--model FOLDER] [--only NAME ...] [--json FILE]
 
-Every row of the data fills ``max_length``, as the prediction assumes. Each run is a real one, through the supervisor and
-the worker, of two steps; what it measures after the first is compared.
+Every row of the data fills ``max_length``, as the prediction assumes. Each run is a real one of two steps, through the
+supervisor and the worker; what it measures after the first is compared.
 """
 
 import argparse
@@ -56,10 +56,13 @@ CONFIGURATIONS: list[tuple[str, dict[str, Any], dict[str, Any] | None]] = [
 ]
 
 
+MIB = 2**20
+
+
 def write_rows(file: Path, tokens: int, count: int = 32) -> None:
     """Rows of more tokens than ``tokens``, one half of each its prompt."""
-    chance = random.Random(1)
-    words = "river stone lamp green seven walk paper north quick bread cloud engine table music".split()
+    chance = random.Random(1)  # noqa: S311 - filler text
+    words = ("river", "stone", "lamp", "green", "seven", "walk", "paper", "north", "quick", "bread", "cloud", "table")
     with file.open("w", encoding="utf-8") as out:
         for i in range(count):
             prompt, answer = (" ".join(chance.choices(words, k=size)) for size in (tokens // 4, tokens * 2))
@@ -134,12 +137,9 @@ def main() -> int:
                 make_model(model, shape, args.model)
             one = measure(name, changes, model, folder)
         predicted, measured = one["predicted_bytes"], one["measured_bytes"]
-        process = predicted + cpu_outside()
-        print(
-            f"{name:34} {predicted / 2**20:8.0f} M {measured / 2**20:8.0f} M {predicted / measured - 1:+7.1%}   "
-            f"{process / 2**20:6.0f} / {one['process_bytes'] / 2**20:6.0f} M {process / one['process_bytes'] - 1:+6.1%}",
-            flush=True,
-        )
+        process, resident = predicted + cpu_outside(), one["process_bytes"]
+        line = f"{name:34} {predicted / MIB:8.0f} M {measured / MIB:8.0f} M {predicted / measured - 1:+7.1%}"
+        print(f"{line}   {process / MIB:6.0f} / {resident / MIB:6.0f} M {process / resident - 1:+6.1%}", flush=True)
         found.append(one)
     if args.as_json is not None:
         args.as_json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

@@ -59,7 +59,7 @@ def symbols(*, rounds: bool) -> Symbols:
         same[rows * SCORED - rest + min(round_up(rest), tile)] = name
         same[up(rows * SCORED)] = name
     sums: dict[int, Polynomial] = {size: {(name,): 1.0} for size, name in same.items()}
-    grown = {("T",): 1.0, ("K",): 1.0}  # a tree and the completions it grew by
+    grown: Polynomial = {("T",): 1.0, ("K",): 1.0}  # a tree and the completions it grew by
     for tree in (ROWS * LENGTH, up(ROWS * LENGTH)):
         sums[tree + ROWS * SCORED] = sums[tree + up(ROWS * SCORED)] = grown
     for hidden, (size, width) in itertools.product((HIDDEN, KV_HEADS * GROUP * HEAD_DIM), WIDTHS.items()):

@@ -25,7 +25,8 @@ HEAVY = {
     "pandas",
 }
 DOWNLOAD_PROGRAM = ("kto_tui.hub.transfer", "kto_tui.hub.failures")
-WORKER_SIDE = ("kto_tui.backends", "kto_tui.worker.__main__", "kto_tui.__main__", *DOWNLOAD_PROGRAM)
+TRACER = "kto_tui.memory.trace"  # a tool of development
+WORKER_SIDE = ("kto_tui.backends", "kto_tui.worker.__main__", "kto_tui.__main__", TRACER, *DOWNLOAD_PROGRAM)
 LIGHT = sorted(
     name for _, name, _ in pkgutil.walk_packages(kto_tui.__path__, "kto_tui.") if not name.startswith(WORKER_SIDE)
 )

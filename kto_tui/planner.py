@@ -14,7 +14,7 @@ from kto_tui.memory.fitting import Place, largest, would_fit
 from kto_tui.memory.measured import correction
 from kto_tui.paths import presets
 from kto_tui.recipe import Recipe, check_recipe, check_value, with_overrides
-from kto_tui.units import count, parameters
+from kto_tui.units import count, parameters, size
 
 # Peak LoRA learning rate by model size (docs/recipes.md): LoRA wants about ten times full fine-tuning's rate.
 LEARNING_RATES = ((3e8, 3e-4), (1e9, 1e-4), (4e9, 5e-5), (9e9, 2e-5), (float("inf"), 1e-5))
@@ -38,7 +38,7 @@ DEFAULT_BECAUSE = {
     "max_grad_norm": "the usual value",
     "lora_rank": "enough for preferences",
     "lora_alpha": "twice the rank",
-    "quantization": "16-bit weights fit",
+    "quantization": "the weights fit as they are",
     "optimizer": "LoRA's state is small",
     "gradient_checkpointing": "activations fit without",
     "heldout_share": "enough to judge by",
@@ -47,6 +47,15 @@ DEFAULT_BECAUSE = {
     "log_every": "every step is a point",
     "seed": "any number will do",
 }
+
+
+PRECISION_BECAUSE = {
+    "bf16": "the device has bf16",
+    "fp16": "no bf16 before compute capability 8.0",
+    "fp32": "no bf16 units found",
+}
+# MLX's affine 4-bit weights: a 16-bit scale and bias for every 64 (mlx.core.quantize).
+MLX_4BIT_BYTES = 0.5 + 4 / 64
 
 
 class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -174,9 +183,7 @@ def propose(
             if fixed.pop(name, None) is not None:
                 because[name] = "the preset's needs CUDA"
     values: dict[str, Any] = {"precision": hardware.precision}
-    because["precision"] = {
-        "bf16": "the device has bf16", "fp16": "no bf16 before compute capability 8.0", "fp32": "no bf16 units found"
-    }[hardware.precision]  # fmt: skip
+    because["precision"] = "MPS trains in 32 bits here" if device == "mps" else PRECISION_BECAUSE[hardware.precision]
     values["max_length"], because["max_length"] = _max_length(model, device, row_tokens)
     values["learning_rate"], because["learning_rate"] = _learning_rate(
         model, preset.learning_rate_factor if preset else 1.0
@@ -199,4 +206,7 @@ def propose(
     predicted = place.estimate(model, recipe)
     word, why = verdict(predicted, place.free)
     mend = would_fit(model, recipe, place) if word in {"NO", "TIGHT"} else None
+    if mend is not None and device == "mps" and model.parameters is not None:
+        weights = size(model.parameters * MLX_4BIT_BYTES)
+        mend += f". Under MLX, whose backend is planned, its weights would take {weights} in 4 bits"
     return Plan(check_recipe(recipe), because, predicted, word, why, mend, _backend(hardware))

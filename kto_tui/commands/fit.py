@@ -137,7 +137,8 @@ def _lines(model: ModelSpec, hardware: Hardware, plan: Plan) -> list[str]:
         shown = "on" if value is True else "off" if value is False else str(value)
         lines.append(f"  {name:24} {shown:>9}   {plan.because.get(name, '')}")
     pace = _speed_record(speed(model, plan.recipe, hardware), plan)
-    lines.append(f"Time     1,000 rows take {pace['class']} ({pace['basis']})")
+    known = f"1,000 rows take {pace['class']} ({pace['basis']})"
+    lines.append(f"Time     {pace['basis'] if pace['class'] == 'unknown' else known}")
     if model.download_bytes is not None and not record(model, hardware, plan)["cached"]:
         lines.append(f"Download about {units.size(model.download_bytes)}, and as much disk")
     if model.gated:

@@ -40,6 +40,7 @@ def trace(settings: Settings, layers: int) -> dict[str, Peak]:
         mock.patch.object(sdpa, "use_gqa_in_sdpa", grouped),
         steps.in_place_head(),
         steps.autocast_seen(),
+        steps.fused_softmax(),
     ):
         model = build(settings, layers, steps.prepare)
         ledger = Ledger()

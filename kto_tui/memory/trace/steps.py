@@ -49,6 +49,20 @@ def autocast_seen() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def fused_softmax() -> Iterator[None]:
+    """On CUDA, softmax from float16 to float32 converts inside its kernel (aten/src/ATen/native/SoftMax.cpp)."""
+    plain = functional.softmax
+
+    def softmax(x: torch.Tensor, dim: int, dtype: torch.dtype | None = None, **options: Any) -> torch.Tensor:  # noqa: ANN401
+        if x.dtype == torch.float16 and dtype == torch.float32:
+            return torch._softmax(x, dim, True)  # noqa: SLF001
+        return plain(x, dim=dim, dtype=dtype, **options)
+
+    with mock.patch.object(functional, "softmax", softmax):
+        yield
+
+
 def kto_loss(model: Any, settings: Settings, ledger: Ledger) -> Scored:  # noqa: ANN401
     """``trl.KTOTrainer._compute_loss`` of TRL 1.16: KL pass, policy, both again under the reference (adapters off)."""
     batch, length = settings.batch, settings.seq_len

@@ -17,7 +17,7 @@ pytestmark = [
 ]
 ROWS = Path(__file__).resolve().parents[3] / "shared" / "data" / "memory_configs.jsonl"
 MEAN, WORST = 0.01, 0.02
-SAMPLES, TOLERANCE = 40, 0.01
+SAMPLES, TOLERANCE = 12, 0.01
 
 
 def error(row: Measured) -> float:
@@ -26,10 +26,10 @@ def error(row: Measured) -> float:
 
 
 def table(errors: dict[str, list[float]]) -> str:
-    lines = [f"{'card':24} {'rows':>4} {'mean':>8} {'worst':>8}"]
+    lines = [f"{'card':30} {'rows':>4} {'mean':>8} {'worst':>8}"]
     for card, found in {**errors, "all": [each for some in errors.values() for each in some]}.items():
         mean = statistics.fmean(map(abs, found))
-        lines.append(f"{card:24} {len(found):4} {mean:8.2%} {max(found, key=abs):+8.2%}")
+        lines.append(f"{card:30} {len(found):4} {mean:8.2%} {max(found, key=abs):+8.2%}")
     return "\n".join(lines)
 
 
@@ -39,13 +39,13 @@ def test_published_measurements_are_met(capsys: pytest.CaptureFixture[str]) -> N
     errors: dict[str, list[float]] = defaultdict(list)
     single: dict[str, float] = {}
     for row in read_rows(ROWS):
-        if row.attention == "sdpa" and not row.repeat_of_another_row and row.allocated_gib is not None:
+        if not row.repeat_of_another_row and row.allocated_gib is not None:
             single[row.id] = error(row)
-            errors[f"{row.device} {row.quantization}"].append(single[row.id])
+            errors[f"{row.device} {row.attention} {row.quantization}"].append(single[row.id])
     with capsys.disabled():
         print(f"\n{table(errors)}")
     every = [each for card in errors.values() for each in card]
-    assert len(every) >= 20
+    assert len(every) >= 30
     assert statistics.fmean(map(abs, every)) <= MEAN
     assert max(map(abs, every)) <= WORST, {name: f"{each:+.2%}" for name, each in single.items() if abs(each) > WORST}
 

@@ -17,7 +17,11 @@ FOLDER = Path(__file__).with_name("tables")
 SAME_AS = {"mistral": "llama", "qwen2": "llama", "smollm3": "llama"}
 # Those whose rows are packed; on processors packs are rounded up.
 PACKED = frozenset({"llama", "qwen3", "phi3", "gemma2", *SAME_AS})
-TRACED = frozenset({"llama", "qwen3", "phi3", "gemma2", "gemma", "gemma3_text", "granite", "olmo3", "stablelm"})
+# One key-value head serves every query head as it is; several are copied for theirs where rows are padded.
+ONE_HEAD = {"gemma3_text": "gemma3_text_mqa"}
+TRACED = frozenset(
+    {"llama", "qwen3", "phi3", "gemma2", "gemma", "gemma3_text", "granite", "olmo3", "stablelm", *ONE_HEAD.values()}
+)
 
 
 MOST_TILE = 4096  # trl.kernels.chunked_logprob: tokens, at most, of a tile of logits

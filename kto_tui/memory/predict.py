@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from kto_tui.catalog import ModelSpec
-from kto_tui.memory.coefficients import PACKED, Case, Moment, Term, product, table
+from kto_tui.memory.coefficients import ONE_HEAD, PACKED, Case, Moment, Term, product, table
 from kto_tui.recipe import Recipe
 
 # bitsandbytes NF4 with double quantisation: 4-bit weight + one 8-bit absmax per 64 + one fp32 per 64*256.
@@ -160,7 +160,8 @@ def predict(
         window: the rows; the longest that the recipe lets through if None.
     """
     case = case_of(model, recipe, device, precision)
-    moments = table(model.model_type or "", case)
+    architecture = model.model_type or ""
+    moments = table(ONE_HEAD.get(architecture, architecture) if model.kv_heads == 1 else architecture, case)
     known = sizes(model, recipe, window or worst_row(recipe), rounds=device == "cpu" and model.model_type in PACKED)
     weights = weight_bytes(model, bits=case.bits, nf4=case.quantised)
     if moments is None or known is None or weights is None:

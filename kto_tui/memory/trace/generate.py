@@ -22,7 +22,7 @@ from kto_tui.memory.trace.sizes import LENGTH, RANK, ROWS, SCORED, WINDOW, symbo
 
 # Architectures with a table of their own; kto_tui.memory.coefficients says which others use it.
 PACKED = ("llama", "qwen3", "phi3", "gemma2")
-PADDED = ("gemma", "gemma3_text", "granite", "olmo3", "stablelm")
+PADDED = ("gemma", "gemma3_text", "gemma3_text_mqa", "granite", "olmo3", "stablelm")
 MINIMAL, BALANCED = ["q_proj", "v_proj"], ["q_proj", "k_proj", "v_proj", "o_proj"]
 TARGETS = {"minimal": MINIMAL, "balanced": BALANCED, "full": "all-linear"}
 ROUND = 6  # significant digits of a coefficient
@@ -70,7 +70,9 @@ def record(settings: ExactSettings, layers: int) -> MomentLedger:
     first one leaves behind is the optimizer's state, which is counted elsewhere (``kto_tui.memory.predict``).
     """
     rounds = not settings.accelerator and settings.shape.architecture in PACKED
-    ledger = MomentLedger(symbols(rounds=rounds), layers, accelerator=settings.accelerator)
+    ledger = MomentLedger(
+        symbols(rounds=rounds, kv_heads=settings.shape.num_key_value_heads), layers, accelerator=settings.accelerator
+    )
     # All rows in one group: how many it has follows from their length (``coefficients.product``).
     with mock.patch.object(attention_rows, "GROUP_SCORES", math.inf):
         run(settings, layers, ledger, steps=1, reference=False, begin=ledger.mark)
@@ -95,7 +97,8 @@ def _moment(key: Key, low: Any, high: Any, depths: tuple[int, int]) -> Moment:  
 
 def trace_case(architecture: str, case: Case) -> tuple[Moment, ...]:
     """The moments of a case that can be its worst."""
-    every = period(configuration(architecture, symbolic_shape(architecture, 24).values()))
+    shape = symbolic_shape(architecture, 24)
+    every = period(configuration(shape.architecture, shape.values()))
     depths = (2 * every, 4 * every)
     low, high = (record(settings_of(architecture, case, depth), depth) for depth in depths)
     order = list(high.moments)

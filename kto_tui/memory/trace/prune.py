@@ -32,7 +32,7 @@ def _sample(chance: random.Random, case: Case) -> dict[str, float]:
 
     vocabulary = chance.choice([32_000, 49_152, 100_352, 128_256, 151_936, 256_000])
     return {
-        "layers": chance.choice([16, 24, 32, 40, 64, 80]), "h": hidden, "m": hidden * chance.choice([2, 2.7, 3.5, 5]),
+        "layers": chance.choice([16, 24, 32, 40, 64, 80]), "h": hidden, "m": hidden * chance.choice([2, 2.7, 3.5, 8]),
         "V": vocabulary, "kv": heads, "g": group, "d": head_dim, "r": chance.choice([4, 8, 16, 64, 256]),
         "S": length, "B": rows, "T": rows * length, "K": rows * length * share, "B2": window, "T2": window * length,
         "K2": window * length * share, "R": max(16, 6 * 2**20 // vocabulary), "C": length * share, "W": 32768,

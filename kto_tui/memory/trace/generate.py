@@ -99,7 +99,7 @@ def trace_case(architecture: str, case: Case) -> tuple[Moment, ...]:
     """The moments of a case that can be its worst."""
     shape = symbolic_shape(architecture, 24)
     every = period(configuration(shape.architecture, shape.values()))
-    depths = (every, 2 * every) if every > 1 else (2, 4)
+    depths = (2 * every, 4 * every)
     low, high = (record(settings_of(architecture, case, depth), depth) for depth in depths)
     order = list(high.moments)
     found = []

@@ -37,8 +37,13 @@ def base_model(
 ) -> Any:  # noqa: ANN401 - any architecture
     """The base model with so many layers, quantised or not; call it under a FakeTensorMode."""
     config = configuration(shape.architecture, shape.values(layers) | {"use_cache": False})
-    with no_init_weights():
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
+    try:
+        with no_init_weights():
+            model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
+    except ValueError as error:
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        what = f"Transformers makes no {shape.architecture} with {attention} attention ({reason})"
+        raise UserError(what, mend="Name another attention", where="attention") from error
     model.tie_weights()
     if kind != "none":
         quantise(model, dtype, kind, double_quant=double_quant)

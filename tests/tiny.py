@@ -38,18 +38,19 @@ def write_jsonl(path: Path, rows: list[dict[str, object]]) -> Path:
 SPECIALS = {
     "llama": {"tie_word_embeddings": True},
     "qwen2": {"tie_word_embeddings": True},
-    "qwen3": {"head_dim": 24},
+    "qwen3": {"head_dim": 32},
     "mistral": {"sliding_window": 12},
     "gemma2": {
         "sliding_window": 12,
-        "head_dim": 24,
-        "query_pre_attn_scalar": 24,
+        "head_dim": 32,
+        "query_pre_attn_scalar": 32,
         "attn_logit_softcapping": 5.0,
         "final_logit_softcapping": 3.0,
     },
     "smollm3": {"no_rope_layers": [1, 0]},
     "phi3": {"tie_word_embeddings": False},
     "olmo2": {},
+    "granite": {"attention_multiplier": 0.25},
 }
 
 

@@ -88,10 +88,24 @@ def load_model(folder: Path, job: Job, device: Device) -> Any:  # noqa: ANN401 -
         )
         options["device_map"] = {"": 0 if device.type == "cuda" else device.type}
     try:
-        return AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+        model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise UserError(
             f"The model cannot be loaded ({_first_line(error)})",
             mend="Check that it is a complete causal language model with safetensors weights",
             where=str(folder),
         ) from error
+    keep_trainable(model)
+    return model
+
+
+def keep_trainable(model: Any) -> None:  # noqa: ANN401
+    """Keep quantised layers of ``model`` in the layout that gradients pass through.
+
+    On processors with bf16 dot products the first pass in evaluation mode would turn bitsandbytes' weights, for good,
+    into a layout whose product has no backward pass (``Linear4bit.forward``): training after it goes on without the
+    base model's gradients.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False

@@ -1,7 +1,7 @@
 """``python -m kto_tui.memory.trace --configs FILE.jsonl --json``: predicted beside measured peaks."""
 
 import argparse
-import os
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from kto_tui.errors import UserError
+from kto_tui.memory.trace.settings import Measured, numbered_rows
 
 
 def _lines(found: list[dict[str, object]]) -> str:
@@ -20,21 +21,26 @@ def _lines(found: list[dict[str, object]]) -> str:
     return "\n".join(["id           predicted measured   error", *rows])
 
 
+def _predicted(row: Measured, where: str) -> dict[str, object]:
+    from kto_tui.memory.trace.peak import GIB, predict
+
+    try:
+        peak = predict(row).peak_bytes
+    except UserError as error:
+        raise UserError(error.what, mend=error.mend, where=f"{where}, {error.where}") from error
+    return {"id": row.id, "predicted_gib": round(peak / GIB, 4), "measured_gib": row.allocated_gib}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Predict every row of a file; exit code 2 on bad input."""
     parser = argparse.ArgumentParser(prog="python -m kto_tui.memory.trace", description=__doc__)
     parser.add_argument("--configs", required=True, type=Path, metavar="FILE.jsonl", help="rows of settings")
     parser.add_argument("--json", action="store_true", dest="as_json", help="a JSON list instead of a table")
     args = parser.parse_args(argv)
-    os.environ.setdefault("BITSANDBYTES_NOWELCOME", "1")
-    from kto_tui.memory.trace.peak import GIB, predict
-    from kto_tui.memory.trace.settings import read_rows
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # kernels that it looks for are not what is traced
 
     try:
-        found = []
-        for row in read_rows(args.configs):
-            predicted = round(predict(row).peak_bytes / GIB, 4)
-            found.append({"id": row.id, "predicted_gib": predicted, "measured_gib": row.allocated_gib})
+        found = [_predicted(row, f"{args.configs}, line {number}") for number, row in numbered_rows(args.configs)]
     except UserError as error:
         print(f"kto-tui: {error}", file=sys.stderr)
         return 2

@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -32,8 +33,9 @@ def configuration(architecture: str, values: dict[str, Any]) -> Any:  # noqa: AN
         )
     try:
         config = AutoConfig.for_model(architecture, **values)
-    except (ValueError, TypeError, ZeroDivisionError) as error:
-        raise UserError(f"The shape makes no {architecture} ({error})", mend="Correct it", where="shape") from None
+    except (ValueError, TypeError, ZeroDivisionError, StrictDataclassError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()
+        raise UserError(f"The shape makes no {architecture} ({reason})", mend="Correct it", where="shape") from None
     config.pad_token_id = None  # the architecture's own may lie beyond a smaller vocabulary
     return config
 

@@ -104,7 +104,8 @@ def build(settings: Settings, layers: int, prepare: Callable[[Any, Settings], No
         dtype = DTYPES[settings.adapter_dtype or "float32"]
         model = add_lora(model, settings.rank or 0, settings.targets or "all-linear", dtype)
     if settings.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": True})
+        # As trl.KTOTrainer sets it; raw loops of the time took Transformers' default.
+        model.gradient_checkpointing_enable({"use_reentrant": settings.loop == "sft"})
         if settings.adapter == "lora":
             model.enable_input_require_grads()
     return model.train()

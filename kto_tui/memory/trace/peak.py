@@ -8,6 +8,7 @@ import torch
 import transformers.integrations.sdpa_attention as sdpa
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from kto_tui.errors import UserError
 from kto_tui.memory.trace import steps
 from kto_tui.memory.trace.architectures import configuration, period
 from kto_tui.memory.trace.ledger import Ledger, Peak
@@ -30,8 +31,19 @@ class Prediction(msgspec.Struct, frozen=True):
 
 
 def trace(settings: Settings, layers: int) -> dict[str, Peak]:
-    """The peaks by phase of ``STEPS`` steps with so many layers."""
+    """The peaks by phase of ``STEPS`` steps with so many layers.
 
+    Raises:
+        UserError: the model has no such layers, or its sizes fit no step.
+    """
+    try:
+        return _trace(settings, layers)
+    except (RuntimeError, ValueError, IndexError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"The sizes fit no step ({reason})", mend="Correct them", where="shape") from error
+
+
+def _trace(settings: Settings, layers: int) -> dict[str, Peak]:
     def grouped(*_: object) -> bool:  # a Mock with a return value would keep what it is called with, and so the keys
         return not settings.kv_repeated_in_sdpa
 

@@ -27,6 +27,11 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     tie_word_embeddings: bool
     extra: dict[str, Any] = {}
 
+    def __post_init__(self) -> None:
+        """Check that the sizes agree; raises ValueError, which msgspec turns into a validation error."""
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise ValueError(f"{self.num_attention_heads} query heads share no {self.num_key_value_heads} of keys")
+
     def values(self, layers: int | None = None) -> dict[str, Any]:
         """Configuration values, with another depth if given."""
         found = {name: getattr(self, name) for name in self.__struct_fields__ if name not in {"architecture", "extra"}}
@@ -106,7 +111,12 @@ def _shape(value: object, known: frozenset[str]) -> dict[str, Any]:
 
 
 def read_rows(file: Path) -> list[Measured]:
-    """The rows of a JSON-lines file.
+    """The rows of a JSON-lines file; see ``numbered_rows``."""
+    return [row for _, row in numbered_rows(file)]
+
+
+def numbered_rows(file: Path) -> list[tuple[int, Measured]]:
+    """The rows of a JSON-lines file, each with the number of its line.
 
     Raises:
         UserError: unreadable, or a row with a field or value that is not known here.
@@ -117,7 +127,7 @@ def read_rows(file: Path) -> list[Measured]:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise UserError(f"The rows cannot be read ({error})", mend="Name a JSON-lines file", where=str(file)) from None
-    rows = []
+    rows: list[tuple[int, Measured]] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -126,8 +136,8 @@ def read_rows(file: Path) -> list[Measured]:
             shape = table.get("shape")
             if isinstance(shape, dict):
                 table["shape"] = _shape(shape, configuration_names(str(shape.get("architecture"))))
-            rows.append(msgspec.convert(table, Measured))
-        except msgspec.DecodeError as error:
+            rows.append((number, msgspec.convert(table, Measured)))
+        except (msgspec.DecodeError, RecursionError) as error:
             where = f"{file}, line {number}"
             raise UserError(f"Not a row that can be traced ({error})", mend="Correct it", where=where) from None
     return rows

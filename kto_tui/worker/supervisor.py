@@ -15,9 +15,10 @@ from filelock import FileLock, Timeout
 
 from kto_tui.errors import UserError
 from kto_tui.hardware import detect
+from kto_tui.hardware.detect import LATE, NVML_SECONDS
 from kto_tui.hardware.model import Gpu
 from kto_tui.hardware.nvidia import detect_nvidia
-from kto_tui.hardware.sources import Sources
+from kto_tui.hardware.sources import Sources, in_background
 from kto_tui.memory.measured import add
 from kto_tui.runs.control import request
 from kto_tui.runs.events import Ended, EventWriter, Noted, Tail, WorkerStarted
@@ -72,24 +73,27 @@ def _obituary(code: int, oom_kills_before: int | None, log: Path) -> Ended:
 
 
 def one_gpu(environment: Mapping[str, str], gpus: Sequence[Gpu]) -> tuple[dict[str, str], str | None]:
-    """Environment that shows a single process one NVIDIA GPU, and a remark when there were several.
+    """Environment that shows a single process one NVIDIA GPU, and a remark when it could have seen several.
 
-    TRL refuses several visible GPUs in one process, because Trainer would then use ``nn.DataParallel``.
+    TRL refuses several visible GPUs in one process, because Trainer would then use ``nn.DataParallel``. The choice is
+    the planner's (``Hardware.training_gpu``), so that what was predicted is what is used.
+
+    Args:
+        environment: of this process.
+        gpus: those CUDA would see under it; empty where the driver does not say.
     """
     asked = environment.get("CUDA_VISIBLE_DEVICES")
-    if asked is not None:
-        first, *others = asked.split(",")
-        remark = f"CUDA_VISIBLE_DEVICES names several GPUs; this run uses the first, {first}" if others else None
+    if not gpus and asked is not None and "," in asked:
+        first = asked.split(",")[0]
+        remark = f"CUDA_VISIBLE_DEVICES names several GPUs; this run uses the first, {first}"
         return {**environment, "CUDA_VISIBLE_DEVICES": first}, remark
     if len(gpus) < 2:
         return dict(environment), None
     best = max(gpus, key=lambda gpu: gpu.free_bytes or 0)
-    # NVML counts in PCI order, CUDA does so only when told.
-    chosen = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": str(best.index)}
-    return {
-        **environment,
-        **chosen,
-    }, f"{len(gpus)} GPUs found; this run uses GPU {best.index}, the one with most memory free"
+    # NVML counts in PCI order, CUDA does so only when told; a GPU's own identifier needs no order.
+    chosen = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": best.uuid or str(best.index)}
+    remark = f"{len(gpus)} GPUs found; this run uses GPU {best.index}, the one with most memory free"
+    return {**environment, **chosen}, remark
 
 
 def _remember_speed(run: RunFolder, environment: Mapping[str, str]) -> None:
@@ -105,7 +109,8 @@ def supervise(run: RunFolder) -> int:
     writer.write(WorkerStarted(host=identity.host, pid=identity.pid, versions=installed_versions()))
     write_identity(run.identity, identity)
     kills = _oom_kills()
-    environment, remark = one_gpu(os.environ, detect_nvidia()[0])
+    gpus, _ = in_background(detect_nvidia)(NVML_SECONDS) or LATE
+    environment, remark = one_gpu(os.environ, gpus)
     if remark is not None:
         writer.write(Noted(text=remark))
     child = subprocess.Popen(

@@ -88,6 +88,17 @@ async def test_the_bar_and_the_reasons_follow_the_cursor() -> None:
         assert all(one != other for one, other in zip(before, after, strict=True))
 
 
+async def test_home_and_end_go_to_the_first_and_last_model() -> None:
+    app = KtoApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_at(pilot, load_hardware("rtx-3070-8gb"))
+        await pilot.press("end")
+        assert table(app).cursor_row == table(app).row_count - 1
+        assert text(app, "#facts").startswith(under_cursor(app))
+        await pilot.press("home")
+        assert table(app).cursor_row == 0
+
+
 async def test_words_narrow_the_list_while_arrows_move_in_it() -> None:
     app = KtoApp()
     async with app.run_test(size=(80, 24)) as pilot:

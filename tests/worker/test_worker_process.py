@@ -359,14 +359,26 @@ def test_run_summary_is_json(config: Callable[..., RunConfig]) -> None:
 
 
 def test_several_gpus_are_narrowed_to_one_and_it_is_said() -> None:
-    def gpu(index: int, free: int) -> Gpu:
-        return Gpu(index=index, name="NVIDIA H100", kind="cuda", total_bytes=80, free_bytes=free)
+    def gpu(index: int, free: int, uuid: str | None = None) -> Gpu:
+        return Gpu(index=index, name="NVIDIA H100", kind="cuda", total_bytes=80, free_bytes=free, uuid=uuid)
 
     environment, remark = one_gpu({}, [gpu(0, 10), gpu(1, 70)])
     assert environment["CUDA_VISIBLE_DEVICES"] == "1"
     assert remark is not None
     assert "GPU 1" in remark
     assert one_gpu({}, [gpu(0, 10)]) == ({}, None)
-    environment, remark = one_gpu({"CUDA_VISIBLE_DEVICES": "2,3"}, [gpu(0, 10), gpu(1, 70)])
+    environment, remark = one_gpu({"CUDA_VISIBLE_DEVICES": "2,3"}, [])
     assert environment["CUDA_VISIBLE_DEVICES"] == "2"
     assert remark is not None
+
+
+def test_of_the_gpus_one_asked_for_the_run_takes_the_planners() -> None:
+    asked = [
+        Gpu(index=2, name="NVIDIA H100", kind="cuda", total_bytes=80, free_bytes=10, uuid="GPU-2"),
+        Gpu(index=3, name="NVIDIA H100", kind="cuda", total_bytes=80, free_bytes=70, uuid="GPU-3"),
+    ]
+    environment, remark = one_gpu({"CUDA_VISIBLE_DEVICES": "2,3"}, asked)
+    assert environment["CUDA_VISIBLE_DEVICES"] == "GPU-3"
+    assert remark is not None
+    assert "GPU 3" in remark
+    assert one_gpu({"CUDA_VISIBLE_DEVICES": "2"}, asked[:1]) == ({"CUDA_VISIBLE_DEVICES": "2"}, None)

@@ -19,6 +19,7 @@ from kto_tui.tui.screens.dialogs import AskDialog
 from kto_tui.tui.screens.download import when_allowed
 from kto_tui.tui.widgets.filter_line import FilterLine
 from kto_tui.tui.widgets.parts_bar import WIDE, PartsBar
+from kto_tui.tui.widgets.row_table import RowTable
 from kto_tui.tui.wizard import WizardScreen
 
 TALL = 36  # rows from which every setting gets a line of its own
@@ -60,7 +61,7 @@ class ModelScreen(WizardScreen):
 
     def compose_body(self) -> ComposeResult:
         """Filter, table, and below it the model under the cursor."""
-        table: DataTable[object] = DataTable(cursor_type="row", cell_padding=0)
+        table = RowTable[object](cursor_type="row", cell_padding=0)
         with Horizontal(id="filter-line"):
             yield FilterLine(table, "/ filter by name, maker, licence, use")
             yield Static(id="count")

@@ -14,6 +14,7 @@ from kto_tui.paths import runs_home
 from kto_tui.runs.folder import RunFolder, RunSummary, list_runs, summarise
 from kto_tui.tui.clock import clock_time
 from kto_tui.tui.messages import RunOpened
+from kto_tui.tui.widgets.row_table import RowTable
 from kto_tui.tui.wizard import KeyLine
 
 POLL_SECONDS = 2.0
@@ -30,7 +31,7 @@ class RunsScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """Title, table, keys."""
         yield Static(Content.assemble((" Runs", "bold")), id="rail")
-        yield DataTable[str](cursor_type="row")
+        yield RowTable[str](cursor_type="row")
         yield Static(id="problem")
         yield KeyLine(self)
 

@@ -32,8 +32,9 @@ class Case(NamedTuple):
     """Settings that change the course of a step.
 
     ``device``: the forms for processors or for accelerators; ``bits`` of weights and activations (16 on accelerators is
-    mixed precision); ``targets``: a set of ``kto_tui.recipe.LORA_TARGETS``; ``joint``: the whole window is one pack;
-    ``wide``: adapters of quantised weights are in float32, as float16 needs them.
+    mixed precision); ``targets``: a set of ``kto_tui.recipe.LORA_TARGETS``; ``joint``: a window of one micro-batch;
+    ``wide``: adapters of quantised weights are in float32, as float16 needs them; ``kl``: the loss has a KL term, which
+    a pack of a whole window keeps its prompts for (elsewhere its passes are moments of their own).
     """
 
     device: Literal["accelerator", "cpu"]
@@ -43,6 +44,7 @@ class Case(NamedTuple):
     targets: str
     joint: bool
     wide: bool = False
+    kl: bool = True
 
 
 class Term(msgspec.Struct, frozen=True, array_like=True):
@@ -89,7 +91,7 @@ def case_name(case: Case) -> str:
     """A case as the key of a table."""
     words = [case.device, str(case.bits), case.targets]
     flags = {"quantised": case.quantised, "checkpointing": case.checkpointing, "joint": case.joint}
-    flags["wide"] = case.wide
+    flags |= {"wide": case.wide, "without kl": not case.kl}
     return " ".join([*words, *(name for name, on in flags.items() if on)])
 
 

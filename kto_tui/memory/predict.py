@@ -69,14 +69,16 @@ def bits_of(recipe: Recipe, precision: str) -> Literal[16, 32]:
 def case_of(model: ModelSpec, recipe: Recipe, device: DeviceKind, precision: str) -> Case:
     """The traced case that a recipe falls under."""
     nf4 = recipe.quantization == "nf4"
+    joint = recipe.micro_batch >= recipe.effective_batch
     return Case(
         "cpu" if device == "cpu" else "accelerator",
         bits_of(recipe, precision),
         nf4,
         recipe.gradient_checkpointing,
         recipe.lora_targets,
-        model.model_type in PACKED and recipe.micro_batch >= recipe.effective_batch and recipe.loss_type == "kto",
+        joint,
         nf4 and (precision if recipe.precision == "auto" else recipe.precision) == "fp16",
+        recipe.loss_type == "kto" or not (joint and model.model_type in PACKED),
     )
 
 

@@ -30,19 +30,19 @@ ROUND = 6  # significant digits of a coefficient
 
 def cases(architecture: str) -> Iterator[Case]:
     """Every combination of settings that changes the course of a step; see ``Case``."""
-    joints = (False, True) if architecture in PACKED else (False,)
+    windows = [(False, True), (True, True), *([(True, False)] if architecture in PACKED else [])]
     kinds: tuple[tuple[Literal["accelerator", "cpu"], Literal[16, 32]], ...]
     kinds = (("accelerator", 16), ("accelerator", 32), ("cpu", 16), ("cpu", 32))
     for device, bits in kinds:
-        for quantised, checkpointing, targets, joint in itertools.product(
-            (False, True), (False, True), TARGETS, joints
+        for quantised, checkpointing, targets, (joint, kl) in itertools.product(
+            (False, True), (False, True), TARGETS, windows
         ):
             if quantised and (device, bits) == ("accelerator", 32):
                 continue  # Apple GPUs have no NF4, and CUDA trains it in 16 bits
             if architecture == "phi3" and targets != "full":
                 continue  # its projections are fused: the smaller sets name layers it does not have
             for wide in (False, True) if quantised and device == "accelerator" else (False,):
-                yield Case(device, bits, quantised, checkpointing, targets, joint, wide)
+                yield Case(device, bits, quantised, checkpointing, targets, joint, wide, kl)
 
 
 def settings_of(architecture: str, case: Case, layers: int) -> ExactSettings:
@@ -54,6 +54,7 @@ def settings_of(architecture: str, case: Case, layers: int) -> ExactSettings:
         autocast=case.device == "accelerator" and case.bits == 16,
         quantised=case.quantised,
         checkpointing=case.checkpointing,
+        kl=case.kl,
         rank=RANK,
         targets=TARGETS[case.targets],
         effective_batch=ROWS if case.joint else WINDOW,

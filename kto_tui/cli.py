@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from kto_tui import __version__
+from kto_tui.plain import LOOK_ALIKE, ascii_only
 
 PLANNABLE = frozenset({None, "hardware", "models", "fit"})
 # Recipe fields that memory depends on; kto_tui.commands.fit knows which field each is.
@@ -138,10 +139,14 @@ def _open_tui(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point: exit code 0 fine, 1 failed run, 2 bad input."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets question marks, not a crash
+    streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
+    for stream in streams:
+        stream.reconfigure(errors=LOOK_ALIKE)  # a terminal without UTF-8 gets what it can show, not a crash
     args = build_parser().parse_args(argv)
+    if ascii_only():
+        for stream in streams:
+            if stream is sys.stderr or not getattr(args, "as_json", False):  # JSON is for programs
+                stream.reconfigure(encoding="ascii", errors=LOOK_ALIKE)
     from kto_tui.errors import UserError
 
     try:

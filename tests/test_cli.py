@@ -162,3 +162,12 @@ def test_output_that_cannot_show_a_character_is_no_crash() -> None:
     done = kto("hardware", PYTHONIOENCODING="ascii")
     assert done.returncode == 0
     assert done.stdout.isascii()
+
+
+def test_seven_bit_characters_for_people_and_json_for_programs() -> None:
+    asked = {"KTO_TUI_ASCII": "1", "PYTHONIOENCODING": "utf-8"}
+    words, record = (kto("fit", "openai/gpt-oss-20b", *more, **asked).stdout for more in ((), ("--json",)))
+    assert words.isascii()
+    assert "about ~25 %" in words
+    assert "±25 %" in msgspec.json.decode(record)["memory"]["note"]
+    assert kto("hardware", PYTHONIOENCODING="ascii").stdout.count(" | ") > 1

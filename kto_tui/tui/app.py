@@ -13,8 +13,9 @@ from textual.screen import Screen
 from kto_tui.draft import Draft
 from kto_tui.hardware import Hardware
 from kto_tui.hardware.presets import load_hardware
+from kto_tui.plain import ascii_only
 from kto_tui.runs.folder import RunFolder, find_run
-from kto_tui.tui.ascii import ascii_only, with_ascii
+from kto_tui.tui.ascii import with_ascii
 from kto_tui.tui.messages import Left, LogRequested, ResultsRequested, RunOpened, Step, StepRequested
 from kto_tui.tui.screens.data import DataScreen
 from kto_tui.tui.screens.dialogs import HelpDialog

@@ -1,31 +1,12 @@
-"""Plain 7-bit drawing for terminals that cannot show more, applied to every line as the last step."""
+"""Plain 7-bit drawing of the screens, applied to every line as the last step."""
 
-import locale
-import os
 from collections.abc import Sequence
 
 from rich.segment import Segment
 from textual.color import Color
 from textual.filter import LineFilter
 
-_PAIRS = {
-    "·": "|", "…": ".", "–": "-", "—": "-", "─": "-", "│": "|", "┃": "|", "▎": "|", "▏": "|", "▕": "|", "║": "|",
-    "█": "#", "▉": "#", "▊": "#", "▋": "#", "▌": "#", "▍": "#", "▐": "#", "▓": "#", "▒": "=", "░": "-", "■": "#",
-    "□": ".", "▪": ".", "═": "=", "━": "-", "╭": "+", "╮": "+",
-    "╰": "+", "╯": "+", "┌": "+", "┐": "+", "└": "+", "┘": "+",
-    "├": "+", "┤": "+", "┬": "+", "┴": "+", "┼": "+", "▔": "-", "▁": "_", "▂": "_", "▃": "_", "▄": "_", "▅": "#",
-    "▆": "#", "▇": "#", "▀": "-", "°": "'", "±": "~", "→": ">", "←": "<", "↑": "^", "↓": "v", "❯": ">", "•": "*",
-    "“": '"', "”": '"', "‘": "'", "’": "'", "×": "x", "β": "b", "✓": "v", "╸": "-", "╺": "-", "▶": ">", "▼": "v",
-}  # fmt: skip
-_TABLE = {ord(char): plain for char, plain in _PAIRS.items()}
-
-
-def ascii_only() -> bool:
-    """Whether this terminal gets 7-bit characters: asked for, a locale that is not UTF-8, or the Linux console."""
-    asked = os.environ.get("KTO_TUI_ASCII", "")
-    if asked:
-        return asked.lower() not in {"0", "no", "false"}
-    return locale.getencoding().lower().replace("-", "") != "utf8" or os.environ.get("TERM") == "linux"
+from kto_tui.plain import plain
 
 
 class AsciiFilter(LineFilter):
@@ -37,14 +18,6 @@ class AsciiFilter(LineFilter):
             segment if segment.text.isascii() else Segment(plain(segment.text), segment.style, segment.control)
             for segment in segments
         ]
-
-
-def plain(text: str) -> str:
-    """``text`` in 7-bit ASCII; a character without a look-alike becomes a question mark (or two, when it is wide)."""
-    from rich.cells import cell_len
-
-    mapped = text.translate(_TABLE)
-    return mapped if mapped.isascii() else "".join(c if c.isascii() else "?" * cell_len(c) for c in mapped)
 
 
 def with_ascii(filters: Sequence[LineFilter], *, wanted: bool) -> list[LineFilter]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from kto_tui.memory.estimate import Estimate
 from kto_tui.memory.parts import PARTS, parts_of
 from kto_tui.memory.predict import Parts
-from kto_tui.tui.ascii import plain
+from kto_tui.plain import plain
 from kto_tui.tui.widgets.parts_bar import END, FREE, LETTERS, SLACK, cells, legend
 from kto_tui.units import GIB
 

@@ -1,0 +1,45 @@
+"""7-bit characters for terminals that cannot show more: the wizard's screens and the commands' lines alike."""
+
+import codecs
+import locale
+import os
+
+_PAIRS = {
+    "·": "|", "…": ".", "–": "-", "—": "-", "─": "-", "│": "|", "┃": "|", "▎": "|", "▏": "|", "▕": "|", "║": "|",
+    "█": "#", "▉": "#", "▊": "#", "▋": "#", "▌": "#", "▍": "#", "▐": "#", "▓": "#", "▒": "=", "░": "-", "■": "#",
+    "□": ".", "▪": ".", "═": "=", "━": "-", "╭": "+", "╮": "+",
+    "╰": "+", "╯": "+", "┌": "+", "┐": "+", "└": "+", "┘": "+",
+    "├": "+", "┤": "+", "┬": "+", "┴": "+", "┼": "+", "▔": "-", "▁": "_", "▂": "_", "▃": "_", "▄": "_", "▅": "#",
+    "▆": "#", "▇": "#", "▀": "-", "°": "'", "±": "~", "→": ">", "←": "<", "↑": "^", "↓": "v", "❯": ">", "•": "*",
+    "“": '"', "”": '"', "‘": "'", "’": "'", "×": "x", "β": "b", "✓": "v", "╸": "-", "╺": "-", "▶": ">", "▼": "v",
+}  # fmt: skip
+_TABLE = {ord(char): plain for char, plain in _PAIRS.items()}
+
+
+def ascii_only() -> bool:
+    """Whether this terminal gets 7-bit characters: asked for, a locale that is not UTF-8, or the Linux console."""
+    asked = os.environ.get("KTO_TUI_ASCII", "")
+    if asked:
+        return asked.lower() not in {"0", "no", "false"}
+    return locale.getencoding().lower().replace("-", "") != "utf8" or os.environ.get("TERM") == "linux"
+
+
+def plain(text: str) -> str:
+    """``text`` in 7-bit ASCII; a character without a look-alike becomes a question mark (or two, when it is wide)."""
+    mapped = text.translate(_TABLE)
+    if mapped.isascii():
+        return mapped
+    from rich.cells import cell_len
+
+    return "".join(c if c.isascii() else "?" * cell_len(c) for c in mapped)
+
+
+def _look_alike(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return plain(error.object[error.start : error.end]), error.end
+
+
+# As ``errors`` of a text stream: what its encoding lacks is written by its look-alike.
+LOOK_ALIKE = "kto-tui.look-alike"
+codecs.register_error(LOOK_ALIKE, _look_alike)

@@ -133,6 +133,17 @@ async def test_words_narrow_the_list_while_arrows_move_in_it() -> None:
         await until(pilot, at(app, HardwareScreen))
 
 
+async def test_what_is_typed_is_seen_in_seven_bit_characters_too() -> None:
+    app = KtoApp(plain=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_at(pilot, load_hardware("rtx-3070-8gb"))
+        assert "/ filter by name" in shown(app)[1]
+        await pilot.press("slash")
+        await type_text(pilot, "qwen")
+        await pilot.pause()
+        assert shown(app)[1].split()[0] == "qwen"
+
+
 async def test_enter_chooses_from_the_filter_line() -> None:
     app = KtoApp()
     async with app.run_test(size=(80, 24)) as pilot:

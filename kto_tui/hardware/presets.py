@@ -84,14 +84,14 @@ def hardware_presets() -> dict[str, HardwarePreset]:
 
 
 def load_hardware(name: str) -> Hardware:
-    """The machine a preset describes; what it does not say is unknown.
+    """The machine a preset describes, in whatever case it is named; what it does not say is unknown.
 
     Raises:
         UserError: there is no such preset (with the nearest names), or its file is broken (with the key).
     """
-    files = _files()
+    files, name = _files(), name.lower()
     if name not in files:
-        near = difflib.get_close_matches(name.lower(), files, n=2, cutoff=0.4)
+        near = difflib.get_close_matches(name, files, n=2, cutoff=0.4)
         mend = f"Did you mean {' or '.join(near)}? " if near else ""
         raise UserError(f"No machine is called {name!r}", mend=f"{mend}List them with: kto-tui hardware --list")
     preset = _read(files[name])

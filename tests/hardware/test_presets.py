@@ -49,8 +49,12 @@ def test_a_planned_card_is_the_one_its_driver_reports(name: str, card: str) -> N
         assert gpu.free_bytes < spec.total
 
 
+def test_upper_and_lower_case_are_one() -> None:
+    assert load_hardware("RTX-3070-8GB") == load_hardware("rtx-3070-8gb")
+
+
 NEAREST = {
-    "rtx-3070": "rtx-3070-8gb", "RTX-3090-24GB": "rtx-3090-24gb", "mac-m4": "mac-m4-24gb", "zzz": None, "": None,
+    "rtx-3070": "rtx-3070-8gb", "RTX-3090": "rtx-3090-24gb", "mac-m4": "mac-m4-24gb", "zzz": None, "": None,
     "../models": None,
 }  # fmt: skip
 

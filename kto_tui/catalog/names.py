@@ -11,13 +11,21 @@ from kto_tui.catalog.shipped import load_catalog
 from kto_tui.errors import UserError
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
+# A model's page as a browser shows it, the one of its files on main too.
+PAGE = re.compile(
+    rf"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/(?!datasets/|spaces/)({HUB_ID.pattern})"
+    r"(?:/(?:tree|blob|resolve)/main(?:/[^?#]*)?)?/?(?:[?#].*)?",
+    re.ASCII | re.IGNORECASE,
+)
 WORD = re.compile(r"\d+(?:\.\d+)?[bm]?(?![a-z])|\d+|[a-z]+")
 NEAR = 0.7
 
 
 def resolve(text: str) -> ModelSpec:
-    """The model a person means by a folder, a catalog id or a hub id, without asking the network."""
+    """The model a person means by a folder, a catalog id, a hub id or its page, without asking the network."""
     text = text.strip()
+    if page := PAGE.fullmatch(text):
+        text = page[1]
     if text.startswith((".", "/", "~")) or os.path.isdir(text):  # noqa: PTH112 - pathlib raises on pasted prose
         return read_local(Path(text))
     if HUB_ID.fullmatch(text):

@@ -31,6 +31,29 @@ def test_resolve_takes_catalog_ids() -> None:
     assert resolve(" Qwen/Qwen3-8B ") is find("Qwen/Qwen3-8B")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://huggingface.co/Qwen/Qwen3-4B",
+        "https://huggingface.co/Qwen/Qwen3-4B/",
+        " https://huggingface.co/Qwen/Qwen3-4B/tree/main\n",
+        "https://huggingface.co/Qwen/Qwen3-4B/blob/main/config.json",
+        "http://www.huggingface.co/qwen/qwen3-4b?library=transformers#usage",
+        "huggingface.co/Qwen/Qwen3-4B",
+        "hf.co/Qwen/Qwen3-4B",
+    ],
+)
+def test_resolve_takes_the_address_of_a_model_page(text: str) -> None:
+    assert resolve(text) is find("Qwen/Qwen3-4B")
+
+
+@pytest.mark.parametrize("rest", ["/tree/v1.0", "/discussions", "/resolve/v1.0/x"])
+def test_resolve_takes_no_other_page_for_the_model(rest: str) -> None:
+    """Another revision is another model."""
+    with pytest.raises(UserError, match="hub id"):
+        resolve(f"https://huggingface.co/Qwen/Qwen3-4B{rest}")
+
+
 @pytest.fixture
 def snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the hub cache keeps the main revision of acme/tiny; nothing is in it yet."""
@@ -116,7 +139,7 @@ def test_what_sounds_like_nothing_suggests_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "   ", "????", "https://huggingface.co/a/b", "a model, please", "x" * 5000, "a\0b"]
+    "text", ["", "   ", "????", "https://huggingface.co/datasets/a/b", "https://huggingface.co/datasets/a", "a model, please", "x" * 5000, "a\0b"]
 )
 def test_resolve_explains_what_it_takes(text: str) -> None:
     with pytest.raises(UserError, match="hub id"):

@@ -12,6 +12,7 @@ import sys
 from kto_tui.hub import sentences
 from kto_tui.hub.cache import cached
 from kto_tui.hub.meter import Channel, Meter
+from kto_tui.hub.settings import endpoint, is_address
 from kto_tui.hub.updates import Done, Failed, Noted
 
 # Read by the library when it is imported. Nothing but our lines may reach a terminal: its warnings hold addresses.
@@ -22,6 +23,8 @@ def run(model_id: str, revision: str | None, channel: Channel) -> Done | Failed:
     """Fetch and turn whatever happens into the last line."""
     if importlib.util.find_spec("huggingface_hub") is None:
         return sentences.no_library()
+    if not is_address(endpoint()):
+        return sentences.no_address()
     os.environ.update(QUIET)
     from kto_tui.hub.failures import explain
     from kto_tui.hub.transfer import fetch

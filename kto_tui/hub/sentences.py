@@ -134,6 +134,15 @@ def unreachable(reason: str) -> Failed:
     )
 
 
+def no_address() -> Failed:
+    """``HF_ENDPOINT`` is set to something else."""
+    return Failed(
+        kind="other",
+        message=f"HF_ENDPOINT is {endpoint()[:80]!r}, which is no http:// or https:// address",
+        mend="Correct or unset it",
+    )
+
+
 def no_room(needed: int, free: int | None, where: str) -> Failed:
     """The disk of the cache is too small; ``free`` None: it was full when a write failed."""
     want = f"The download needs {units.size(needed)} " if needed else "The disk is full "

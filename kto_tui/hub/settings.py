@@ -3,6 +3,7 @@
 import contextlib
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from kto_tui.paths import hub_home
 
@@ -12,6 +13,14 @@ TRUE = {"1", "on", "yes", "true"}
 def endpoint() -> str:
     """Address of the hub or of the mirror that ``HF_ENDPOINT`` names, without a closing slash."""
     return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+
+def is_address(text: str) -> bool:
+    """Whether a hub could answer there."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname)
+    return False
 
 
 def offline() -> bool:

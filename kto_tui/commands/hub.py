@@ -27,10 +27,10 @@ def download(text: str, revision: str | None, *, as_json: bool) -> int:
     """Get a model from the hub into its cache. Ctrl-C ends it; the next one goes on from there.
 
     Returns:
-        0 it is here, 1 something went wrong on the way, 130 cancelled.
+        0 it is here, 130 cancelled.
 
     Raises:
-        UserError: it cannot be had like this: no such model, gated, no disk, no network ...
+        UserError: it cannot be had: no such model, gated, no disk, no network, trouble of the hub's ...
     """
     model_id = resolve(text).id
     if model_id.startswith("/"):
@@ -51,11 +51,12 @@ def download(text: str, revision: str | None, *, as_json: bool) -> int:
 
 def _end(last: Update | None, model_id: str, *, as_json: bool) -> int:
     match last:
-        case Failed(kind="interrupted" | "other"):
-            print(f"{model_id}: {last.message}. {last.mend}.", file=sys.stderr)
-            return 130 if last.kind == "interrupted" else 1
         case Failed():
-            raise UserError(last.message, mend=last.mend, where=model_id)
+            told = UserError(last.message, mend=last.mend, where=model_id)
+            if last.kind != "interrupted":
+                raise told
+            print(f"kto-tui: {told}", file=sys.stderr)
+            return 130
         case Done() if not as_json:
             say(f"{model_id} is in {last.path}")
     return 0

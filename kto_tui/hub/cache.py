@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from kto_tui.errors import UserError
 from kto_tui.hub.selection import describes_model, index_of, weights_among
 from kto_tui.paths import hub_cache
 
@@ -64,9 +65,20 @@ def cached(model_id: str) -> CachedModel | None:
 
 
 def cached_models() -> list[CachedModel]:
-    """Every model in the cache of which there is a byte, by id."""
-    found = [_read(folder) for folder in sorted(hub_cache().glob("models--*")) if folder.is_dir()]
-    return [model for model in found if model.size_bytes]
+    """Every model in the cache of which there is a byte, by id.
+
+    Raises:
+        UserError: the cache is no folder, or one that cannot be read.
+    """
+    try:
+        folders = sorted(path for path in hub_cache().iterdir() if path.name.startswith("models--") and path.is_dir())
+    except FileNotFoundError:  # nothing was ever downloaded
+        return []
+    except OSError as error:
+        what = "This is no folder" if isinstance(error, NotADirectoryError) else f"Unreadable ({error.strerror})"
+        mend = "Set HF_HOME or HF_HUB_CACHE to a folder of yours"
+        raise UserError(what, mend=mend, where=str(hub_cache())) from None
+    return [model for model in map(_read, folders) if model.size_bytes]
 
 
 def _read(folder: Path) -> CachedModel:

@@ -139,7 +139,17 @@ def test_what_sounds_like_nothing_suggests_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "   ", "????", "https://huggingface.co/datasets/a/b", "https://huggingface.co/datasets/a", "a model, please", "x" * 5000, "a\0b"]
+    "text",
+    [
+        "",
+        "   ",
+        "????",
+        "https://huggingface.co/datasets/a/b",
+        "https://huggingface.co/datasets/a",
+        "a model, please",
+        "x" * 5000,
+        "a\0b",
+    ],
 )
 def test_resolve_explains_what_it_takes(text: str) -> None:
     with pytest.raises(UserError, match="hub id"):

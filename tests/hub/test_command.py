@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from kto_tui.cli import main
 from kto_tui.hub.cache import cached
 from tests.hub.conftest import WEIGHTS
 from tests.hub.standin import Hub, Repo
@@ -101,12 +102,40 @@ def test_bad_input_is_one_sentence_and_exit_code_2(name: str, hub: Hub, big: Rep
     assert done.stderr.count("\n") == 1
 
 
-def test_trouble_of_the_hub_is_exit_code_1(hub: Hub) -> None:
+def test_trouble_of_the_hub_is_a_model_that_cannot_be_had(hub: Hub) -> None:
     hub.broken = 503
     done = kto("download", "acme/big", "--json")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert msgspec.json.decode(done.stdout)["kind"] == "other"
+    assert done.stderr.startswith("kto-tui: acme/big: ")
     assert "error 503" in done.stderr
+
+
+@pytest.mark.parametrize("address", ["garbage", "ftp://example.org", "https://", "https://["])
+def test_an_endpoint_that_is_no_address_is_not_blamed_on_the_network(
+    address: str, hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    assert main(["download", "acme/big"]) == 2
+    sentence = capsys.readouterr().err
+    assert sentence.startswith("kto-tui: acme/big: HF_ENDPOINT is ")
+    assert "no http:// or https:// address" in sentence
+
+
+def test_a_cache_that_is_no_folder(
+    hub: Hub, big: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    for name, value in (("HF_HOME", "/dev/null"), ("HF_HUB_CACHE", str(tmp_path / "file"))):
+        monkeypatch.setenv(name, value)
+        assert main(["models", "--cached"]) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert err.startswith(f"kto-tui: {value}")
+        assert "no folder" in err
+        assert main(["download", "acme/big"]) == 2
+        err = capsys.readouterr().err
+        assert err.startswith("kto-tui: acme/big: The hub's cache ")
 
 
 def test_a_folder_needs_no_download(hub: Hub, tiny: Path) -> None:

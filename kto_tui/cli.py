@@ -11,6 +11,8 @@ from kto_tui import __version__
 from kto_tui.plain import LOOK_ALIKE, ascii_only
 
 PLANNABLE = frozenset({None, "hardware", "models", "fit"})
+# What lists something else than a machine's own, and where the parser puts it.
+LISTINGS = {"--list": "list_presets", "--cached": "cached"}
 # Recipe fields that memory depends on; kto_tui.commands.fit knows which field each is.
 FIT_FLAGS = (
     "rank", "targets", "micro-batch", "effective-batch", "max-length", "quantization", "precision", "optimizer",
@@ -71,12 +73,20 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def dispatch(args: argparse.Namespace) -> int:
-    """Run the chosen command; returns its exit code."""
-    if args.planned_as is not None and args.command not in PLANNABLE:
+def _check_plannable(args: argparse.Namespace) -> None:
+    if args.planned_as is None:
+        return
+    listing = next((flag for flag, name in LISTINGS.items() if getattr(args, name, False)), None)
+    if args.command not in PLANNABLE or listing is not None:
         from kto_tui.errors import UserError
 
-        raise UserError(f"{args.command} works on this machine only", mend="Leave --as out", where="--as")
+        only = "works on this machine only" if listing is None else f"{listing} lists the same for every machine"
+        raise UserError(f"{args.command} {only}", mend="Leave --as out", where="--as")
+
+
+def dispatch(args: argparse.Namespace) -> int:
+    """Run the chosen command; returns its exit code."""
+    _check_plannable(args)
     match args.command:
         case "hardware":
             from kto_tui.commands.show import hardware
@@ -137,6 +147,21 @@ def _open_tui(args: argparse.Namespace) -> int:
     return run_live(args.run) if args.command == "attach" else run_wizard(planned_as=args.planned_as)
 
 
+def _give_up_output() -> None:
+    """Nothing more is written to standard output, nor complained of when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _output_trouble() -> str | None:
+    """Why standard output takes nothing, because of a full disk say; None where it takes an empty line."""
+    try:
+        print(flush=True)
+    except OSError as error:
+        _give_up_output()
+        return error.strerror
+    return None
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point: exit code 0 fine, 1 failed run, 2 bad input."""
     streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
@@ -150,21 +175,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     from kto_tui.errors import UserError
 
     try:
-        return dispatch(args)
+        code = dispatch(args)
+        sys.stdout.flush()  # while what goes wrong can still be told
     except UserError as error:
         print(f"kto-tui: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader went away (a pager was closed): not an error of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()  # the reader went away (a pager was closed): not an error of ours
         return 0
     except Exception as error:  # noqa: BLE001 - a person gets a sentence, the traceback goes to a file
+        if isinstance(error, OSError) and error.filename is None and (why := _output_trouble()):
+            print(f"kto-tui: Standard output cannot be written ({why}).", file=sys.stderr)
+            return 1
         from kto_tui.crash import record
 
         print(f"kto-tui: {record(error)}", file=sys.stderr)
         return 1
+    return code
 
 
 if __name__ == "__main__":

@@ -171,3 +171,21 @@ def test_seven_bit_characters_for_people_and_json_for_programs() -> None:
     assert "about ~25 %" in words
     assert "±25 %" in msgspec.json.decode(record)["memory"]["note"]
     assert kto("hardware", PYTHONIOENCODING="ascii").stdout.count(" | ") > 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("args", [("runs",), ("hardware", "--list"), ("models", "--json", "--as", "t4-16gb")])
+def test_output_that_cannot_be_written_is_one_sentence(args: tuple[str, ...], unbuffered: str, tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "kto_tui", *args],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": unbuffered},
+        )
+    assert done.returncode == 1
+    assert done.stderr == "kto-tui: Standard output cannot be written (No space left on device).\n"
+    assert not list(tmp_path.glob("*.log"))

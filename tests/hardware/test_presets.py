@@ -144,6 +144,8 @@ REFUSED = {
     ("--as", "rtx-3070-8gb", "demo", "--headless"): "this machine only",
     ("--as", "rtx-3070-8gb", "train", "run.toml"): "this machine only",
     ("--as", "t4-16gb"): "terminal",
+    ("hardware", "--list", "--as", "nope"): "--as",
+    ("--as", "t4-16gb", "models", "--cached"): "same for every machine",
 }
 
 

@@ -12,6 +12,7 @@ from kto_tui.errors import UserError
 
 TRAINING_PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes")
 INSTALL = "python -m pip install 'kto-tui[train]'"
+PLANNED = "Unsloth (NVIDIA) and MLX (Apple Silicon) are planned and not there yet"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -44,7 +45,7 @@ def require_training() -> None:
 
 
 def backends(device: str) -> list[tuple[str, str]]:
-    """(name, readiness in words) of every backend, the one a machine with that accelerator would use first.
+    """(name, readiness in words) of what trains there today, the one it would use first.
 
     Args:
         device: torch's device type, or ``rocm`` for an AMD GPU.
@@ -59,8 +60,6 @@ def backends(device: str) -> list[tuple[str, str]]:
     rows = [(names[device], ready)]
     if device != "cpu":
         rows.append((names["cpu"], ready))
-    rows.append(("NVIDIA · Unsloth", "planned" if device == "cuda" else "needs an NVIDIA GPU"))
-    rows.append(("Apple · MLX", "planned" if device == "mps" else "needs Apple Silicon"))
     return rows
 
 

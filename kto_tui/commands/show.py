@@ -7,7 +7,7 @@ import msgspec
 
 from kto_tui import units
 from kto_tui.commands.printing import print_json, print_table
-from kto_tui.environment import backends, examine
+from kto_tui.environment import PLANNED, backends, examine
 from kto_tui.errors import UserError
 from kto_tui.hardware.facts import hardware_rows
 from kto_tui.hardware.presets import hardware_presets, machine
@@ -39,6 +39,7 @@ def hardware(*, as_json: bool, planned_as: str | None = None, list_presets: bool
         sys.stdout.write(f"trains {name}: {state}\n" if planned_as is None else f"trains {name}\n")
         if planned_as is not None:  # what is installed here says nothing about that machine
             break
+    sys.stdout.write(f"later  {PLANNED}\n")
     return 0
 
 

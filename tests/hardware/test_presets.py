@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from kto_tui import paths
+from kto_tui.commands.show import hardware
 from kto_tui.errors import UserError
 from kto_tui.hardware import Hardware
 from kto_tui.hardware.presets import hardware_presets, load_hardware, machine
@@ -131,6 +132,18 @@ def test_hardware_as_a_preset_in_json_and_in_words() -> None:
     assert "Tesla T4 · compute 7.5" in words
     assert "Planned, not measured" in words
     assert "READY" not in words, "what is installed here says nothing about that machine"
+
+
+@pytest.mark.parametrize("name", [None, "t4-16gb", "mac-m4-24gb"])
+def test_what_trains_is_what_there_is(name: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert hardware(as_json=False, planned_as=name) == 0
+    lines = capsys.readouterr().out.splitlines()
+    trains = [line for line in lines if line.startswith("trains")]
+    assert trains
+    assert all("TRL" in line for line in trains)
+    later = [line for line in lines if "Unsloth" in line or "MLX" in line]
+    assert len(later) == 1
+    assert "planned" in later[0]
 
 
 def test_the_list_names_every_preset() -> None:

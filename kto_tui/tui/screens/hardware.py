@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from kto_tui import units
 from kto_tui.draft import Draft, choose_hardware, starter_draft
-from kto_tui.environment import backends
+from kto_tui.environment import PLANNED, backends
 from kto_tui.errors import UserError
 from kto_tui.hardware import Hardware, detect
 from kto_tui.hardware.facts import hardware_rows
@@ -115,6 +115,7 @@ class HardwareScreen(WizardScreen):
         for index, (name, state) in enumerate(ready):
             parts.append(Content(f"  {'>' if index == 0 else ' '} {name:28} {state}"))
         parts += [
+            Content.styled(f"    {PLANNED}", "dim"),
             Content(""),
             Content.assemble(("Because  ", "bold"), advice(hardware)),
             Content.assemble(

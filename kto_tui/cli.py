@@ -8,16 +8,25 @@ import sys
 from collections.abc import Sequence
 
 from kto_tui import __version__
+from kto_tui.flags import FLAGS
 from kto_tui.plain import LOOK_ALIKE, ascii_only
 
 PLANNABLE = frozenset({None, "hardware", "models", "fit"})
 # What lists something else than a machine's own, and where the parser puts it.
 LISTINGS = {"--list": "list_presets", "--cached": "cached"}
-# Recipe fields that memory depends on; kto_tui.commands.fit knows which field each is.
-FIT_FLAGS = (
-    "rank", "targets", "micro-batch", "effective-batch", "max-length", "quantization", "precision", "optimizer",
-    "checkpointing", "loss",
-)  # fmt: skip
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Reads what ``fit`` allows from the recipe's own definition, and that only when help is wanted."""
+
+    def format_help(self) -> str:
+        """The help, with the values of each setting."""
+        for action in self._actions:
+            if (flag := action.dest.replace("_", "-")) in FLAGS:
+                from kto_tui.commands.settings import help_line
+
+                action.help = help_line(flag)
+        return super().format_help()
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -35,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="plan for another machine; see kto-tui hardware --list",
     )
     plan(parser, "--as")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=CommandParser)
 
     demo = commands.add_parser("demo", help="train the starter run (small model, shipped data)")
     demo.add_argument("--headless", action="store_true", help="plain progress lines instead of the wizard")
@@ -58,8 +67,9 @@ def build_parser() -> argparse.ArgumentParser:
     models.add_argument("--cached", action="store_true", help="what is in the hub's cache instead, and how large")
     fit = commands.add_parser("fit", help="one model: its memory by parts, and the settings that fit")
     fit.add_argument("model", metavar="MODEL", help="a name from the catalog, a hub id or a folder")
-    for flag in FIT_FLAGS:
-        fit.add_argument(f"--{flag}", metavar="VALUE", help="instead of the proposed one")
+    settings = fit.add_argument_group("settings", "each instead of the proposed one")
+    for flag in FLAGS:
+        settings.add_argument(f"--{flag}", metavar="VALUE")
     for command in (models, fit):
         plan(command, "--as", default=argparse.SUPPRESS)
         command.add_argument("--method", default="kto", help="training method (default: kto)")
@@ -123,7 +133,7 @@ def dispatch(args: argparse.Namespace) -> int:
         case "fit":
             from kto_tui.commands.fit import fit
 
-            chosen = {flag: getattr(args, flag.replace("-", "_")) for flag in FIT_FLAGS}
+            chosen = {flag: getattr(args, flag.replace("-", "_")) for flag in FLAGS}
             given = {flag: value for flag, value in chosen.items() if value is not None}
             return fit(args.model, args.planned_as, args.method, given, as_json=args.as_json)
         case "runs" | "doctor":

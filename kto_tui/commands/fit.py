@@ -8,28 +8,16 @@ import msgspec
 from kto_tui import units
 from kto_tui.catalog import ModelSpec, load_catalog, resolve
 from kto_tui.commands.printing import print_json, print_table
+from kto_tui.commands.settings import parse, told_by_option
 from kto_tui.errors import UserError
+from kto_tui.flags import FLAGS
 from kto_tui.hardware import Hardware
 from kto_tui.hardware.presets import machine
 from kto_tui.hub.cache import cached
 from kto_tui.memory.parts import PARTS, parts_of
 from kto_tui.planner import Plan, propose
-from kto_tui.recipe import parse_value
 from kto_tui.speed import TYPICAL_SHARE, UNMEASURED, Speed, speed, speed_class
 
-# What `fit` may be told, as flags; each is a field of the recipe.
-FLAGS = {
-    "rank": "lora_rank",
-    "targets": "lora_targets",
-    "micro-batch": "micro_batch",
-    "effective-batch": "effective_batch",
-    "max-length": "max_length",
-    "quantization": "quantization",
-    "precision": "precision",
-    "optimizer": "optimizer",
-    "checkpointing": "gradient_checkpointing",
-    "loss": "loss_type",
-}
 SETTINGS = tuple(FLAGS.values())
 METHODS = ("kto",)
 
@@ -110,8 +98,8 @@ def fit(text: str, planned_as: str | None, method: str, chosen: dict[str, str], 
     """One model on a machine: the settings that fit, or those given, with their memory by parts."""
     _check_method(method)
     hardware, model = machine(planned_as), resolve(text)
-    overrides = {FLAGS[flag]: parse_value(FLAGS[flag], value) for flag, value in chosen.items()}
-    plan = propose(model, hardware, overrides=overrides)
+    with told_by_option():
+        plan = propose(model, hardware, overrides=parse(chosen))
     if as_json:
         print_json(record(model, hardware, plan))
         return 0

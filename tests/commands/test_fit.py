@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from kto_tui.catalog import load_catalog
-from kto_tui.cli import FIT_FLAGS, main
-from kto_tui.commands.fit import FLAGS, SETTINGS
+from kto_tui.cli import main
+from kto_tui.commands.fit import SETTINGS
+from kto_tui.flags import FLAGS
 from kto_tui.hardware.presets import hardware_presets
 from kto_tui.memory.parts import PARTS
+from kto_tui.recipe import field_named
 
 VERDICTS = {"FITS", "TIGHT", "NO"}
 MACHINES = sorted(hardware_presets())
@@ -107,7 +109,17 @@ def test_fit_in_words(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_flag_of_the_command_line_is_a_setting() -> None:
-    assert set(FIT_FLAGS) == set(FLAGS) == set(VALUES)
+    assert set(FLAGS) == set(VALUES)
+
+
+def test_help_says_what_each_setting_allows(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["fit", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for flag, field in FLAGS.items():
+        known = field_named(field)
+        assert f"--{flag} VALUE {known.label}: " in text
+        assert all(part in text for part in (" or ".join(known.choices), known.bounds))
 
 
 @pytest.mark.parametrize("flag", VALUES)
@@ -161,14 +173,20 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown targets": (("fit", MODEL, "--targets", "everything"), "full"),
     "unknown loss": (("fit", MODEL, "--loss", "dpo"), "kto"),
     "maybe checkpointing": (("fit", MODEL, "--checkpointing", "maybe"), "true or false"),
-    "empty rank": (("fit", MODEL, "--rank", ""), "LoRA rank"),
+    "empty rank": (("fit", MODEL, "--rank="), "LoRA rank has no value. Give a whole number, at least 1, at most 1024"),
+    "empty targets": (("fit", MODEL, "--targets", " "), "Give minimal or balanced or full"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_one_sentence(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     args, words = BAD[name]
-    assert words in refused(capsys, *args)
+    sentence = refused(capsys, *args)
+    assert words in sentence
+    assert "[recipe]" not in sentence
+    assert "None" not in sentence
+    if len(args) == 4 and args[2].removeprefix("--") in FLAGS:
+        assert sentence.startswith(f"kto-tui: {args[2]}: ")
 
 
 def test_a_model_the_catalog_does_not_know_has_no_number_before_it_is_here(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,14 @@
+"""The recipe's fields that memory depends on, by the options of ``kto-tui fit``. Imports nothing: the parser reads it."""
+
+FLAGS = {
+    "rank": "lora_rank",
+    "targets": "lora_targets",
+    "micro-batch": "micro_batch",
+    "effective-batch": "effective_batch",
+    "max-length": "max_length",
+    "quantization": "quantization",
+    "precision": "precision",
+    "optimizer": "optimizer",
+    "checkpointing": "gradient_checkpointing",
+    "loss": "loss_type",
+}

@@ -1,4 +1,4 @@
-"""The recipe's fields that memory depends on, by the options of ``kto-tui fit``. Imports nothing: the parser reads it."""
+"""The recipe's fields that memory depends on, by the options of ``kto-tui fit``; imports nothing, for the parser."""
 
 FLAGS = {
     "rank": "lora_rank",

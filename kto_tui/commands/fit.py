@@ -16,7 +16,7 @@ from kto_tui.hardware.presets import machine
 from kto_tui.hub.cache import cached
 from kto_tui.memory.parts import PARTS, parts_of
 from kto_tui.planner import Plan, propose
-from kto_tui.speed import TYPICAL_SHARE, UNMEASURED, Speed, speed, speed_class
+from kto_tui.speed import CLASS_ROWS, TYPICAL_SHARE, UNMEASURED, Speed, effort, speed, speed_class
 
 SETTINGS = tuple(FLAGS.values())
 METHODS = ("kto",)
@@ -27,11 +27,20 @@ def _check_method(method: str) -> None:
         raise UserError(f"No method is called {method!r}", mend=f"Choose {' or '.join(METHODS)}", where="--method")
 
 
-def _speed_record(found: Speed | None, plan: Plan) -> dict[str, Any]:
+def _pace(found: Speed | None, plan: Plan) -> str:
+    return speed_class(found, TYPICAL_SHARE * plan.recipe.max_length)
+
+
+def _speed_record(model: ModelSpec, hardware: Hardware, plan: Plan) -> dict[str, Any]:
+    """Time and energy are those of ``rows`` rows whose lengths are not known yet."""
+    found, whole = speed(model, plan.recipe, hardware), effort(model, plan.recipe, hardware, CLASS_ROWS)
     return {
-        "class": speed_class(found, TYPICAL_SHARE * plan.recipe.max_length),
+        "class": _pace(found, plan),
         "tokens_per_second": None if found is None else round(found.tokens_per_second, 1),
         "watts": None if found is None else found.watts,
+        "rows": CLASS_ROWS,
+        "seconds": None if whole is None else round(whole.seconds),
+        "watt_hours": None if whole is None or whole.watt_hours is None else round(whole.watt_hours, 1),
         "basis": UNMEASURED if found is None else found.basis,
     }
 
@@ -66,7 +75,7 @@ def record(model: ModelSpec, hardware: Hardware, plan: Plan) -> dict[str, Any]:
         "memory": memory,
         "settings": {name: getattr(plan.recipe, name) for name in SETTINGS},
         "settings_because": {name: plan.because[name] for name in SETTINGS if name in plan.because},
-        "speed": _speed_record(speed(model, plan.recipe, hardware), plan),
+        "speed": _speed_record(model, hardware, plan),
         "download_bytes": model.download_bytes,
         "cached": here is not None and here.complete,
     }
@@ -84,10 +93,10 @@ def models(planned_as: str | None, method: str, *, as_json: bool) -> int:
     for model, plan in plans:
         needed = None if plan.predicted is None else plan.predicted.total
         marks = " ".join(w for w, on in (("gated", model.gated), ("unverified", not model.verified)) if on)
-        pace = _speed_record(speed(model, plan.recipe, hardware), plan)["class"]
+        pace = _pace(speed(model, plan.recipe, hardware), plan)
         note = " · ".join(word for word in (marks, model.use, model.note) if word)
         size = units.parameters(model.parameters)
-        rows.append([model.id, size, units.size(needed), plan.verdict, str(pace), model.licence or "", note])
+        rows.append([model.id, size, units.size(needed), plan.verdict, pace, model.licence or "", note])
     print_table(["Model", "Size", "Needs", "Verdict", "1,000 rows", "Licence", "Note"], rows)
     free = units.size(hardware.free_training_bytes)
     sys.stdout.write(f"Against {free} free on {hardware.host}. More on one of them: kto-tui fit MODEL\n")
@@ -124,9 +133,8 @@ def _lines(model: ModelSpec, hardware: Hardware, plan: Plan) -> list[str]:
         value = getattr(plan.recipe, name)
         shown = "on" if value is True else "off" if value is False else str(value)
         lines.append(f"  {name:24} {shown:>9}   {plan.because.get(name, '')}")
-    pace = _speed_record(speed(model, plan.recipe, hardware), plan)
-    known = f"1,000 rows take {pace['class']} ({pace['basis']})"
-    lines.append(f"Time     {pace['basis'] if pace['class'] == 'unknown' else known}")
+    time = effort(model, plan.recipe, hardware, CLASS_ROWS)
+    lines.append(f"Time     {units.count(CLASS_ROWS)} rows: {UNMEASURED if time is None else time}")
     if model.download_bytes is not None and not record(model, hardware, plan)["cached"]:
         lines.append(f"Download about {units.size(model.download_bytes)}, and as much disk")
     if model.gated:

@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 
-from kto_tui.catalog import load_catalog
+from kto_tui import units
+from kto_tui.catalog import load_catalog, resolve
 from kto_tui.cli import main
 from kto_tui.commands.fit import SETTINGS
+from kto_tui.draft import Draft
 from kto_tui.flags import FLAGS
-from kto_tui.hardware.presets import hardware_presets
+from kto_tui.hardware.presets import hardware_presets, load_hardware
 from kto_tui.memory.parts import PARTS
 from kto_tui.recipe import field_named
+from kto_tui.tui.candidates import consider
+from kto_tui.tui.model_detail import detail
 
 VERDICTS = {"FITS", "TIGHT", "NO"}
 MACHINES = sorted(hardware_presets())
@@ -145,6 +149,28 @@ def test_what_is_asked_for_moves_the_number(capsys: pytest.CaptureFixture[str]) 
     assert sizes == sorted(set(sizes))
     bits = [record(capsys, *fixed, "--quantization", kind)["predicted_bytes"] for kind in ("nf4", "none")]
     assert bits[0] < bits[1]
+
+
+def test_time_and_energy_are_those_of_the_wizard(capsys: pytest.CaptureFixture[str]) -> None:
+    args = ("fit", MODEL, "--as", "rtx-3090-24gb")
+    pace, hardware = record(capsys, *args)["speed"], load_hardware("rtx-3090-24gb")
+    candidate = consider(Draft(hardware=hardware), [resolve(MODEL)])[0]
+    words = next(
+        line for line in str(detail(candidate, Draft(hardware=hardware), tall=True)).splitlines() if "rows:" in line
+    )
+    told = next(line for line in printed(capsys, *args).splitlines() if line.startswith("Time"))
+    assert told.split() == words.split()
+    assert pace["rows"] == 1000
+    assert units.about(pace["seconds"]) in told
+    assert units.energy(pace["watt_hours"]) in told
+    assert pace["basis"] in told
+
+
+def test_time_that_nothing_tells_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
+    args = ("fit", MODEL, "--as", "cpu-laptop-16gb")
+    pace = record(capsys, *args)["speed"]
+    assert (pace["seconds"], pace["watt_hours"], pace["class"]) == (None, None, "unknown")
+    assert "1,000 rows: unknown until" in printed(capsys, *args)
 
 
 BAD: dict[str, tuple[tuple[str, ...], str]] = {

@@ -14,6 +14,8 @@ from kto_tui.flags import FLAGS
 from kto_tui.hardware import Hardware
 from kto_tui.hardware.presets import machine
 from kto_tui.hub.cache import cached
+from kto_tui.hub.download import to_fetch
+from kto_tui.hub.sentences import disk_short
 from kto_tui.memory.parts import PARTS, parts_of
 from kto_tui.planner import Plan, propose
 from kto_tui.speed import CLASS_ROWS, TYPICAL_SHARE, UNMEASURED, Speed, effort, speed, speed_class
@@ -77,8 +79,13 @@ def record(model: ModelSpec, hardware: Hardware, plan: Plan) -> dict[str, Any]:
         "settings_because": {name: plan.because[name] for name in SETTINGS if name in plan.because},
         "speed": _speed_record(model, hardware, plan),
         "download_bytes": model.download_bytes,
+        "disk_free_bytes": hardware.models_disk_free_bytes,
         "cached": here is not None and here.complete,
     }
+
+
+def _disk_short(model: ModelSpec, hardware: Hardware) -> str | None:
+    return disk_short(to_fetch(model.id, model.download_bytes), hardware.models_disk_free_bytes)
 
 
 def models(planned_as: str | None, method: str, *, as_json: bool) -> int:
@@ -100,6 +107,10 @@ def models(planned_as: str | None, method: str, *, as_json: bool) -> int:
     print_table(["Model", "Size", "Needs", "Verdict", "1,000 rows", "Licence", "Note"], rows)
     free = units.size(hardware.free_training_bytes)
     sys.stdout.write(f"Against {free} free on {hardware.host}. More on one of them: kto-tui fit MODEL\n")
+    missing = [model for model, _ in plans if to_fetch(model.id, model.download_bytes)]
+    short = [_disk_short(model, hardware) for model in missing]
+    if short and all(short):
+        sys.stdout.write(f"None that is not here already can be downloaded: {short[0]}\n")
     return 0
 
 
@@ -135,8 +146,10 @@ def _lines(model: ModelSpec, hardware: Hardware, plan: Plan) -> list[str]:
         lines.append(f"  {name:24} {shown:>9}   {plan.because.get(name, '')}")
     time = effort(model, plan.recipe, hardware, CLASS_ROWS)
     lines.append(f"Time     {units.count(CLASS_ROWS)} rows: {UNMEASURED if time is None else time}")
-    if model.download_bytes is not None and not record(model, hardware, plan)["cached"]:
-        lines.append(f"Download about {units.size(model.download_bytes)}, and as much disk")
+    if model.download_bytes is not None and to_fetch(model.id, model.download_bytes):
+        short = _disk_short(model, hardware)
+        but = "" if short is None else f", but {short}"
+        lines.append(f"Download about {units.size(model.download_bytes)}, and as much disk{but}")
     if model.gated:
         lines.append("Gated    accept its licence on the hub and log in before training")
     return lines

@@ -31,6 +31,14 @@ def must_fetch(model_id: str) -> bool:
     return found is None or not found.complete
 
 
+def to_fetch(model_id: str, size: int | None) -> int | None:
+    """How much of a model's ``size`` bytes is not here yet; None where its size is unknown."""
+    found = cached(model_id)
+    if size is None or found is None:
+        return size
+    return 0 if found.complete else max(0, size - found.size_bytes)
+
+
 class Download:
     """One running download. Iterate for its updates, the last is ``Done`` or ``Failed``; leaving the block ends it.
 

@@ -2,8 +2,10 @@
 
 from kto_tui import units
 from kto_tui.environment import INSTALL
+from kto_tui.hub.selection import lacks_room
 from kto_tui.hub.settings import endpoint, token_known
 from kto_tui.hub.updates import Failed, Noted, Progressed, Update
+from kto_tui.paths import hub_cache
 
 NOT_LOGGED_IN = "No token is here yet, neither in HF_TOKEN nor from hf auth login"
 AGAIN = "Start the download again: it goes on where it stopped"
@@ -141,6 +143,13 @@ def no_address() -> Failed:
         message=f"HF_ENDPOINT is {endpoint()[:80]!r}, which is no http:// or https:// address",
         mend="Correct or unset it",
     )
+
+
+def disk_short(needed: int | None, free: int | None) -> str | None:
+    """That the cache's disk has no room for a download of ``needed`` bytes; None where it has, or nobody knows."""
+    if needed is None or free is None or not lacks_room(needed, free):
+        return None
+    return f"only {units.size(free)} is free in {hub_cache()}"
 
 
 def no_room(needed: int, free: int | None, where: str) -> Failed:

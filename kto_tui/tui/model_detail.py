@@ -4,6 +4,8 @@ from textual.content import Content
 
 from kto_tui import units
 from kto_tui.draft import Draft
+from kto_tui.hub.download import to_fetch
+from kto_tui.hub.sentences import disk_short
 from kto_tui.recipe import field_named, show_value
 from kto_tui.speed import CLASS_ROWS, UNMEASURED, effort
 from kto_tui.starter import MODEL_ID
@@ -86,7 +88,7 @@ def _line(label: str, words: str) -> Content:
 
 
 def detail(one: Candidate, draft: Draft, *, tall: bool) -> Content:
-    """Settings and reasons, time, what to do first, what it is for.
+    """What to do first, what is missing, settings and reasons, time, what it is for.
 
     Args:
         one: the model under the cursor.
@@ -94,6 +96,9 @@ def detail(one: Candidate, draft: Draft, *, tall: bool) -> Content:
         tall: whether there is room for every setting on a line of its own.
     """
     lines = [_line("Gated", "accept its licence on the hub and log in before training")] if one.model.gated else []
+    needed = None if one.here else to_fetch(one.model.id, one.model.download_bytes)
+    if short := disk_short(needed, draft.hardware.models_disk_free_bytes):
+        lines.append(_line("Disk", f"the download needs {units.size(needed)}, but {short}"))
     if tall:
         lines += [_all_settings(one), _line("Time", _time(one, draft))]
     else:

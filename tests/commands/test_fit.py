@@ -7,15 +7,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from kto_tui import units
 from kto_tui.catalog import load_catalog, resolve
 from kto_tui.cli import main
+from kto_tui.commands import fit
 from kto_tui.commands.fit import SETTINGS
 from kto_tui.draft import Draft
 from kto_tui.flags import FLAGS
 from kto_tui.hardware.presets import hardware_presets, load_hardware
+from kto_tui.hub.download import to_fetch
 from kto_tui.memory.parts import PARTS
 from kto_tui.recipe import field_named
 from kto_tui.tui.candidates import consider
@@ -171,6 +174,34 @@ def test_time_that_nothing_tells_is_unknown(capsys: pytest.CaptureFixture[str]) 
     pace = record(capsys, *args)["speed"]
     assert (pace["seconds"], pace["watt_hours"], pace["class"]) == (None, None, "unknown")
     assert "1,000 rows: unknown until" in printed(capsys, *args)
+
+
+@pytest.mark.parametrize(("free", "short"), [(0, True), (3 * units.GIB, True), (100 * units.GIB, False), (None, False)])
+def test_a_disk_that_is_too_small_is_said(
+    free: int | None, short: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    there = msgspec.structs.replace(load_hardware("rtx-3090-24gb"), models_disk_free_bytes=free)
+    monkeypatch.setattr(fit, "machine", lambda _: there)
+    words = f"but only {units.size(free)} is free in {tmp_path / 'hub'}"
+    line = next(line for line in printed(capsys, "fit", MODEL).splitlines() if line.startswith("Download"))
+    assert line.endswith(words) is short
+    assert record(capsys, "fit", MODEL)["disk_free_bytes"] == free
+    candidate = consider(Draft(hardware=there), [resolve(MODEL)])[0]
+    for tall in (False, True):
+        assert (words in str(detail(candidate, Draft(hardware=there), tall=tall))) is short
+    last = printed(capsys, "models").splitlines()[-1]
+    assert last.endswith(words.removeprefix("but ")) is (free == 0), "3 GiB are enough for some"
+
+
+def test_what_is_here_of_a_model_needs_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    assert to_fetch("acme/large", 1000) == 1000
+    blobs = tmp_path / "models--acme--large" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / "abc.incomplete").write_bytes(bytes(300))
+    assert to_fetch("acme/large", 1000) == 700
+    assert to_fetch("acme/large", None) is None
 
 
 BAD: dict[str, tuple[tuple[str, ...], str]] = {

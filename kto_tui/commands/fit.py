@@ -22,6 +22,7 @@ from kto_tui.speed import CLASS_ROWS, TYPICAL_SHARE, UNMEASURED, Speed, effort, 
 
 SETTINGS = tuple(FLAGS.values())
 METHODS = ("kto",)
+SPARE = ("Licence", "Note", "1,000 rows", "Size", "Needs")  # columns of `models`, the least needed first
 
 
 def _check_method(method: str) -> None:
@@ -104,7 +105,7 @@ def models(planned_as: str | None, method: str, *, as_json: bool) -> int:
         note = " · ".join(word for word in (marks, model.use, model.note) if word)
         size = units.parameters(model.parameters)
         rows.append([model.id, size, units.size(needed), plan.verdict, pace, model.licence or "", note])
-    print_table(["Model", "Size", "Needs", "Verdict", "1,000 rows", "Licence", "Note"], rows)
+    print_table(["Model", "Size", "Needs", "Verdict", "1,000 rows", "Licence", "Note"], rows, SPARE)
     free = units.size(hardware.free_training_bytes)
     sys.stdout.write(f"Against {free} free on {hardware.host}. More on one of them: kto-tui fit MODEL\n")
     missing = [model for model, _ in plans if to_fetch(model.id, model.download_bytes)]

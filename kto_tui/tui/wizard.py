@@ -12,6 +12,7 @@ from textual.widgets import Static
 from kto_tui.draft import Draft
 
 STEPS = ("Hardware", "Model", "Data", "Recipe", "Review")
+NAME = " kto-tui  "
 
 
 class KeyLine(Static):
@@ -42,13 +43,18 @@ def key_name(binding: Binding) -> str:
     return binding.key_display or {"escape": "esc"}.get(binding.key, binding.key)
 
 
+def room(width: int) -> int:
+    """Columns right of the steps in a terminal of ``width``."""
+    return width - len(NAME) - sum(len(f"[1 {name}]") for name in STEPS) - 1
+
+
 def rail(current: str, right: str, width: int) -> Text:
     """The step rail: where you are in words and brackets, not only in colour."""
-    text = Text(" kto-tui  ", style="bold", no_wrap=True, overflow="ellipsis")
+    text = Text(NAME, style="bold", no_wrap=True, overflow="ellipsis")
     for number, name in enumerate(STEPS, start=1):
         here = name == current
         text.append(f"[{number} {name}]" if here else f" {number} {name} ", style="bold reverse" if here else "dim")
-    space = width - len(text) - 1
+    space = room(width)
     shown = right if len(right) <= space else right[: max(0, space - 1)] + "…"
     text.append(shown.rjust(space))
     return text

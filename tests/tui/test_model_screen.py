@@ -122,9 +122,13 @@ async def test_words_narrow_the_list_while_arrows_move_in_it() -> None:
         assert table(app).row_count == 0
         assert text(app, "#count") == f"0 of {ALL} models"
         assert not app.screen.query_one("#below").visible
-        await pilot.press("enter")
+        for _ in range(2):
+            assert "No model matches 'no such model'; esc clears the filter" in " ".join(" ".join(shown(app)).split())
+            await pilot.press("enter")
+            await pilot.pause()
         await pilot.press("escape")
         await pilot.pause()
+        assert not app.screen.query_one("#problem").display
         assert app.screen.query_one(Input).value == ""
         assert app.focused is table(app)
         assert table(app).row_count > 10
@@ -200,6 +204,31 @@ async def test_what_was_chosen_is_found_again_though_it_does_not_fit() -> None:
         await until(pilot, lambda: at(app, ModelScreen)() and under_cursor(app) == "acme/unheard-of")
         assert "UNKNOWN" in text(app, "#parts")
         assert "download of unknown size" in text(app, "#facts")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "width", "told"),
+    [
+        ({}, 80, "7.2 GiB free"),
+        ({"beta": 0.3}, 140, "7.2 GiB free"),  # memory does not depend on it
+        ({"max_length": 8192, "beta": 0.3}, 80, "your max_length 8192"),
+        ({"max_length": 8192}, 100, "7.2 GiB free · your max_length 8192"),
+        ({"max_length": 8192, "gradient_checkpointing": True}, 80, "with your settings"),
+        (
+            {"max_length": 8192, "gradient_checkpointing": True},
+            140,
+            "7.2 GiB free · your max_length 8192, gradient_checkpointing on",
+        ),
+    ],
+)
+async def test_what_was_set_by_hand_and_moves_the_verdicts_is_said(
+    overrides: dict[str, object], width: int, told: str
+) -> None:
+    app = KtoApp()
+    async with app.run_test(size=(width, 24)) as pilot:
+        await app.switch_screen(ModelScreen(Draft(hardware=RTX_3070, overrides=overrides)))
+        await pilot.pause()
+        assert shown(app)[0].split("5 Review")[1].strip() == told
 
 
 async def test_no_memory_free_and_memory_unknown_are_told_apart() -> None:

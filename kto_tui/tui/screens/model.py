@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -11,6 +12,8 @@ from kto_tui import units
 from kto_tui.catalog import ModelSpec, load_catalog, resolve
 from kto_tui.draft import Draft, choose_model
 from kto_tui.errors import UserError
+from kto_tui.flags import FLAGS
+from kto_tui.recipe import field_named, show_value
 from kto_tui.tui import model_table
 from kto_tui.tui.candidates import Candidate, consider, in_order, proposed_model, shown
 from kto_tui.tui.messages import StepRequested
@@ -20,7 +23,7 @@ from kto_tui.tui.screens.download import when_allowed
 from kto_tui.tui.widgets.filter_line import FilterLine
 from kto_tui.tui.widgets.parts_bar import WIDE, PartsBar
 from kto_tui.tui.widgets.row_table import RowTable
-from kto_tui.tui.wizard import WizardScreen
+from kto_tui.tui.wizard import WizardScreen, room
 
 TALL = 36  # rows from which every setting gets a line of its own
 
@@ -56,8 +59,19 @@ class ModelScreen(WizardScreen):
 
     @property
     def heading(self) -> str:
-        """What the verdicts are measured against."""
-        return f"{units.size(self._draft.hardware.free_training_bytes)} free"
+        """What the verdicts are measured against, and what was set by hand before that they depend on."""
+        free = f"{units.size(self._draft.hardware.free_training_bytes)} free"
+        by_hand = [
+            f"{name} {show_value(msgspec.structs.replace(field_named(name), unit=''), value)}"
+            for name, value in self._draft.overrides.items()
+            if name in FLAGS.values()
+        ]
+        if not by_hand:
+            return free
+        told = f"your {', '.join(by_hand)}"
+        # Where there is no room for both, the bar below still says what is free.
+        ways = (f"{free} · {told}", told, "with your settings")
+        return next((way for way in ways if len(way) <= room(self.app.size.width)), ways[-1])
 
     def compose_body(self) -> ComposeResult:
         """Filter, table, and below it the model under the cursor."""
@@ -131,6 +145,12 @@ class ModelScreen(WizardScreen):
     def on_input_changed(self) -> None:
         """The list follows what is typed."""
         self._fill()
+        self._tell_none()
+
+    def _tell_none(self) -> None:
+        wanted = self.query_one(FilterLine).value
+        none = f"No model matches {wanted[:40]!r}; esc clears the filter. Then e takes a folder or hub id."
+        self.complain("" if self._shown else none)
 
     def on_input_submitted(self) -> None:
         """Enter chooses from the filter line too."""
@@ -143,7 +163,10 @@ class ModelScreen(WizardScreen):
 
     def action_next(self) -> None:
         """Choose the model under the cursor."""
-        self.query_one(DataTable).action_select_cursor()
+        if self._shown:
+            self.query_one(DataTable).action_select_cursor()
+        else:
+            self._tell_none()
 
     def action_filter(self) -> None:
         """Type words."""

@@ -110,8 +110,11 @@ def predicted(row: dict[str, Any]) -> Prediction:
 
 
 def test_two_rows_are_predicted_as_json(tmp_path: Path) -> None:
-    done = run("--configs", str(write(tmp_path / "rows.jsonl", SFT, "", KTO)), "--json")
+    file = write(tmp_path / "rows.jsonl", SFT, "", KTO)
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    done = run("--configs", str(file), "--json")
     assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
     found = json.loads(done.stdout)
     assert [set(one) for one in found] == [{"id", "predicted_gib", "measured_gib"}] * 2
     assert [(one["id"], one["measured_gib"]) for one in found] == [("sft", 0.5), ("kto", None)]
@@ -161,6 +164,10 @@ REFUSED: dict[str, tuple[dict[str, Any] | str, str]] = {
     "negative rank": (changed(SFT, rank=-16), "rank"),
     "negative layers": (changed(SFT, shape={**SHAPE, "num_hidden_layers": -2}), "num_hidden_layers"),
     "negative workspace": (changed(SFT, workspace_mib=-1), "workspace_mib"),
+    "not a number": (changed(SFT, workspace_mib=float("nan")), "NaN is not a number"),
+    "nothing measured": (changed(SFT, allocated_gib=float("nan")), "write null"),
+    "infinite workspace": (changed(SFT, workspace_mib=float("inf")), "Infinity is not a number"),
+    "a target twice": (changed(SFT, targets=["q_proj", "v_proj", "q_proj"]), "q_proj more than once"),
     "half a row": (changed(SFT, batch=1.5), "batch"),
     "a number as text": (changed(SFT, seq_len="1024"), "seq_len"),
     "heads that do not divide": (changed(SFT, shape={**SHAPE, "num_key_value_heads": 3}), "8 query heads"),

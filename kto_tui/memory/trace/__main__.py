@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # kernels that it looks for are not what is traced
 
     try:
-        found = [_predicted(row, f"{args.configs}, line {number}") for number, row in numbered_rows(args.configs)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # those of other libraries: nothing of ours warns
+            found = [_predicted(row, f"{args.configs}, line {number}") for number, row in numbered_rows(args.configs)]
     except UserError as error:
         print(f"kto-tui: {error}", file=sys.stderr)
         return 2

@@ -1,5 +1,7 @@
 """What a trace is asked for: one training step's settings, in the vocabulary of published measurements."""
 
+import contextlib
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -81,6 +83,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         lora = (self.rank, self.targets, self.adapter_dtype)
         if self.adapter == "lora" and None in lora:
             raise ValueError("a LoRA adapter needs rank, targets and adapter_dtype")
+        named = self.targets if isinstance(self.targets, list) else []
+        if twice := [name for name in named if named.count(name) > 1]:
+            raise ValueError(f"targets name {twice[0]} more than once")
         if self.adapter == "full" and (lora != (None, None, None) or self.quantization != "none" or self.loop == "kto"):
             raise ValueError("full fine-tuning is traced for sft, without rank, targets, adapter_dtype or quantization")
         if self.quantization == "none" and (self.kbit_upcast or self.double_quant):
@@ -99,6 +104,19 @@ class Measured(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     device: str = ""
     model: str = ""
     repeat_of_another_row: bool = False
+
+
+def _no_number(name: str) -> None:
+    raise msgspec.ValidationError(f"{name} is not a number; write null where nothing is known")
+
+
+def _table(line: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(line, type=dict[str, Any])
+    except msgspec.DecodeError:
+        with contextlib.suppress(json.JSONDecodeError, RecursionError):
+            json.loads(line, parse_constant=_no_number)  # what other programs write, though it is not JSON
+        raise
 
 
 def _shape(value: object, known: frozenset[str]) -> dict[str, Any]:
@@ -124,7 +142,7 @@ def numbered_rows(file: Path) -> list[tuple[int, Measured]]:
     from kto_tui.memory.trace.architectures import configuration_names
 
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         raise UserError(f"The rows cannot be read ({error})", mend="Name a JSON-lines file", where=str(file)) from None
     rows: list[tuple[int, Measured]] = []
@@ -132,7 +150,7 @@ def numbered_rows(file: Path) -> list[tuple[int, Measured]]:
         if not line.strip():
             continue
         try:
-            table = msgspec.json.decode(line, type=dict[str, Any])
+            table = _table(line)
             shape = table.get("shape")
             if isinstance(shape, dict):
                 table["shape"] = _shape(shape, configuration_names(str(shape.get("architecture"))))

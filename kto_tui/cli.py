@@ -66,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="the catalog, with a verdict for this machine")
     models.add_argument("--cached", action="store_true", help="what is in the hub's cache instead, and how large")
     fit = commands.add_parser("fit", help="one model: its memory by parts, and the settings that fit")
-    fit.add_argument("model", metavar="MODEL", help="a name from the catalog, a hub id or a folder")
+    fit.add_argument("model", metavar="MODEL", help="a hub id, the address of its page or a folder")
     settings = fit.add_argument_group("settings", "each instead of the proposed one")
     for flag in FLAGS:
         settings.add_argument(f"--{flag}", metavar="VALUE")

@@ -187,7 +187,7 @@ class ModelScreen(WizardScreen):
 
     def action_other(self) -> None:
         """Ask for a folder or hub id."""
-        self.app.push_screen(AskDialog("Local model folder, or hub id like org/model"), self._take_other)
+        self.app.push_screen(AskDialog("Local model folder, hub id like org/model, or its page"), self._take_other)
 
     def _take_other(self, text: str | None) -> None:
         if text is None:

@@ -2,8 +2,8 @@
 
     python benchmarks/memory.py [--model FOLDER] [--only NAME ...] [--json FILE]
 
-Every row of the data fills ``max_length``, as the prediction assumes. Each run is a real one of two steps, through the
-supervisor and the worker; what it measures after the first is compared.
+Every row of the data fills ``max_length``, as the prediction assumes. Each run is a real one of one step, through the
+supervisor and the worker; what it measures is compared.
 """
 
 import argparse
@@ -84,7 +84,9 @@ def measure(name: str, changes: dict[str, Any], model: Path, folder: Path) -> di
     """One run's prediction and measurement, in bytes."""
     from kto_tui.runs.events import Ended, PeakMeasured, Tail
 
-    recipe: dict[str, Any] = {"effective_batch": 16, "steps": 2, "heldout_share": 0.1} | changes
+    # Windows of two micro-batches have every moment that longer ones have.
+    usual: dict[str, Any] = {"effective_batch": 2 * changes["micro_batch"], "steps": 1, "heldout_share": 0.1}
+    recipe = usual | changes
     rows = folder / "rows.jsonl"
     write_rows(rows, recipe["max_length"])
     lines = [f"model = {json.dumps(str(model))}", f"data = {json.dumps(str(rows))}", "[recipe]"]

@@ -6,14 +6,16 @@ from typing import Any
 
 import msgspec
 
-from kto_tui.catalog import ModelSpec
+from kto_tui.catalog import ModelSpec, find, nearest
+from kto_tui.device_rules import refused
 from kto_tui.errors import UserError
 from kto_tui.hardware import Hardware
+from kto_tui.memory.advice import would_fit
 from kto_tui.memory.estimate import Estimate, Verdict, verdict
-from kto_tui.memory.fitting import Place, largest, would_fit
+from kto_tui.memory.fitting import Place, largest
 from kto_tui.memory.measured import correction
 from kto_tui.paths import presets
-from kto_tui.recipe import Recipe, check_recipe, check_value, with_overrides
+from kto_tui.recipe import LORA_TARGETS, Recipe, check_recipe, check_value, with_overrides
 from kto_tui.units import count, parameters, size
 
 # Peak LoRA learning rate by model size (docs/recipes.md): LoRA wants about ten times full fine-tuning's rate.
@@ -54,6 +56,7 @@ PRECISION_BECAUSE = {
     "fp16": "no bf16 before compute capability 8.0",
     "fp32": "no bf16 units found",
 }
+LAYERS = {name: {*layers} for name, layers in LORA_TARGETS.items() if not isinstance(layers, str)}
 # MLX's affine 4-bit weights: a 16-bit scale and bias for every 64 (mlx.core.quantize).
 MLX_4BIT_BYTES = 0.5 + 4 / 64
 
@@ -137,6 +140,31 @@ def _backend(hardware: Hardware) -> str:
     return names[hardware.accelerator]
 
 
+def _judge(model: ModelSpec, recipe: Recipe, place: Place, predicted: Estimate | None) -> tuple[Verdict, str]:
+    """The verdict on memory, unless the backend would refuse the settings or the model whatever they need."""
+    if (refusal := refused(recipe, place.hardware.device, bf16=place.hardware.precision != "fp16")) is not None:
+        return "NO", f"{refusal.what}; {refusal.mend[0].lower()}{refusal.mend[1:]}"
+    if (
+        recipe.lora_targets != "full"
+        and model.lora_targets
+        and not LAYERS[recipe.lora_targets] <= {*model.lora_targets}
+    ):
+        return (
+            "NO",
+            f"the model has no layers {', '.join(sorted(LAYERS[recipe.lora_targets]))}; set lora_targets to full",
+        )
+    if model.known_to_transformers is False:
+        guess = "" if predicted is None else f"; by its size it would need about {size(predicted.total)}"
+        return "UNKNOWN", f"Transformers trains no language model of architecture {model.model_type}{guess}"
+    if predicted is not None:
+        return verdict(predicted, place.free)
+    if model.hidden_size is not None:
+        how = "are quantised already" if model.quantised else "are not safetensors files"
+        return "UNKNOWN", f"its weights {how} and could not be counted"
+    near = "" if find(model.id) is not None else next(iter(nearest(model.id)), "")
+    return "UNKNOWN", f"its shape is not known before it is downloaded{f'. Did you mean {near}?' if near else ''}"
+
+
 def _max_length(model: ModelSpec, device: str, row_tokens: int | None) -> tuple[int, str]:
     """Longest row in tokens, in whole 64s: from the data where they are known."""
     most = 512 if device == "cpu" else 1024
@@ -199,13 +227,18 @@ def propose(
     one_pack = recipe.micro_batch == recipe.effective_batch
     because["micro_batch"] = "the whole batch at once: prompts once" if one_pack else "as fast as larger ones"
     because |= given_up
+    if place.estimate(model, recipe) is None:
+        because |= dict.fromkeys(("micro_batch", "quantization", "gradient_checkpointing"), "what fits is not known")
     for name in fixed:
         because[name] = preset.because.get(name, f"recipe {preset.title}") if preset else ""
     for name in by_hand:
         because[name] = "set by you"
+    if model.context is not None and recipe.max_length > model.context:
+        because["max_length"] += f", but the model's context is {count(model.context)}"
     predicted = place.estimate(model, recipe)
-    word, why = verdict(predicted, place.free)
-    mend = would_fit(model, recipe, place) if word in {"NO", "TIGHT"} else None
+    word, why = _judge(model, recipe, place, predicted)
+    short = predicted is not None and place.free is not None and word in {"NO", "TIGHT"}
+    mend = would_fit(model, recipe, place) if short and why.startswith("needs") else None
     if mend is not None and device == "mps" and model.parameters is not None:
         weights = size(model.parameters * MLX_4BIT_BYTES)
         mend += f". Under MLX, whose backend is planned, its weights would take {weights} in 4 bits"

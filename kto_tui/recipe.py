@@ -277,7 +277,7 @@ def show_value(field: Field, value: Value) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     text = compact(float(value)) if isinstance(value, int | float) else str(value)
-    return f"{text} {field.unit}".rstrip()
+    return f"{text} {field.unit.removesuffix('s') if text == '1' else field.unit}".rstrip()
 
 
 def check_recipe(recipe: Recipe) -> Recipe:

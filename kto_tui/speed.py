@@ -58,7 +58,7 @@ def classes() -> Classes:
 
 def flops_per_token(model: ModelSpec, recipe: Recipe) -> float | None:
     """Useful operations for one token of training in a first epoch; None where the model's size is unknown."""
-    active = model.nf4_linear_params or model.parameters
+    active = model.active_params
     if active is None:
         return None
     passes = FORWARD + BACKWARD + FORWARD + (FORWARD if recipe.gradient_checkpointing else 0.0)

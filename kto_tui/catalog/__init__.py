@@ -2,7 +2,7 @@
 
 from kto_tui.catalog.checkpoint import read_local
 from kto_tui.catalog.model import ModelSpec, config_values
-from kto_tui.catalog.names import resolve
+from kto_tui.catalog.names import nearest, resolve
 from kto_tui.catalog.shipped import find, load_catalog
 
-__all__ = ["ModelSpec", "config_values", "find", "load_catalog", "read_local", "resolve"]
+__all__ = ["ModelSpec", "config_values", "find", "load_catalog", "nearest", "read_local", "resolve"]

@@ -8,7 +8,17 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from kto_tui.catalog.model import LLAMA_LIKE, STRUCTURE, SUPPORTED, Context, ModelSpec, Name, Size, Value
+from kto_tui.catalog.model import (
+    LLAMA_LIKE,
+    STRUCTURE,
+    SUPPORTED,
+    Context,
+    ModelSpec,
+    Name,
+    Size,
+    Value,
+    causal_architectures,
+)
 from kto_tui.catalog.shipped import lora_targets
 from kto_tui.errors import UserError
 
@@ -68,6 +78,9 @@ def read_config(folder: Path, spec: ModelSpec) -> ModelSpec:
         config = {ALIASES[key]: value for key, value in config.items() if key in ALIASES} | config
         whole = msgspec.convert({"model_type": outer.get("model_type")}, _Config).model_type
         facts, structure = _convert(config)
+        heads, groups = facts.num_attention_heads, facts.num_key_value_heads
+        if heads and groups and heads % groups and facts.model_type in SUPPORTED:
+            raise msgspec.ValidationError(f"{groups} key-value heads cannot share {heads} heads")  # noqa: TRY301
     except FileNotFoundError as error:
         raise UserError("No config.json", mend="Choose a folder that has one", where=str(folder)) from error
     except msgspec.ValidationError as error:
@@ -86,6 +99,8 @@ def read_config(folder: Path, spec: ModelSpec) -> ModelSpec:
     if method in UNTRAINABLE:
         raise untrainable(method, str(file))
     note = f"the text model of a {whole} checkpoint" if whole != facts.model_type else ""
+    if whole is not None and whole not in causal_architectures():  # it is loaded by this name, not by its text model's
+        facts.model_type = whole
     spec = replace(_with_shapes(spec, facts), config=structure, quantised=method, note=note)
     return spec if inner else replace(spec, nf4_linear_params=_linear(spec))
 

@@ -1,5 +1,7 @@
 """What is known of one model, and the Transformers configuration that follows from it."""
 
+import functools
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -48,6 +50,12 @@ CONFIG_KEYS = {n: n for n in ("hidden_size", "head_dim", "intermediate_size", "v
 OPTIONAL = {"tied_embeddings", "context"}
 
 
+@functools.cache
+def causal_architectures() -> frozenset[str]:
+    """Transformers' model types with a causal language model (AutoModelForCausalLM's mapping), as shipped."""
+    return frozenset(Path(__file__).with_name("causal_architectures.txt").read_text(encoding="ascii").split())
+
+
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model; None means unknown. presets/models.toml explains the fields.
 
@@ -70,6 +78,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     context: Context | None = None
     config: dict[str, Value] = msgspec.field(default_factory=dict)
     nf4_linear_params: Count | None = None
+    hub_bytes: Count | None = None
     lora_targets: tuple[Name, ...] | None = None
     licence: Text | None = None
     gated: bool | None = None
@@ -95,9 +104,31 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return None if self.model_type is None else self.model_type in SUPPORTED
 
     @property
+    def known_to_transformers(self) -> bool | None:
+        """Whether Transformers trains language models of this architecture; None where it is unknown."""
+        return None if self.model_type is None else self.model_type in causal_architectures()
+
+    @property
     def download_bytes(self) -> int | None:
-        """About what the hub's files hold: two bytes a parameter."""
-        return None if self.parameters is None or self.id.startswith("/") else 2 * self.parameters
+        """About what the hub's files hold: ``hub_bytes``, or two bytes a parameter."""
+        if self.parameters is None or self.id.startswith("/"):
+            return None
+        return self.hub_bytes or 2 * self.parameters
+
+    @property
+    def active_params(self) -> int | None:
+        """Parameters that a token meets in matrix products: not the experts it passes by, the embedding once."""
+        if self.parameters is None:
+            return None
+        experts = self.config.get("num_experts") or self.config.get("num_local_experts")
+        chosen = self.config.get("num_experts_per_tok") or self.config.get("top_k_experts")
+        width = self.config.get("moe_intermediate_size") or self.intermediate_size
+        active = self.parameters
+        if isinstance(experts, int) and isinstance(chosen, int) and isinstance(width, int) and self.layers:
+            active -= self.layers * (experts - chosen) * 3 * (self.hidden_size or 0) * width
+        if not self.tied_embeddings:
+            active -= (self.vocab_size or 0) * (self.hidden_size or 0)
+        return active if active > 0 else self.parameters
 
     @property
     def non_quantised_params(self) -> int | None:

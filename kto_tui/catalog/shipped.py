@@ -12,7 +12,16 @@ from kto_tui import paths
 from kto_tui.catalog.model import STRUCTURE, ModelSpec, Name
 from kto_tui.errors import UserError
 
-MAY_LACK = {"config", "nf4_linear_params", "lora_targets", "unsloth_4bit", "mlx_4bit", "chat_template", "note"}
+MAY_LACK = {
+    "config",
+    "nf4_linear_params",
+    "hub_bytes",
+    "lora_targets",
+    "unsloth_4bit",
+    "mlx_4bit",
+    "chat_template",
+    "note",
+}
 NEVER = {"quantised"}  # the catalog lists original models
 # What the published configs set to null, which TOML cannot say and the architecture's default contradicts.
 NULLS: dict[str, dict[str, None]] = {"mistral": {"sliding_window": None}}

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import msgspec
 
+from kto_tui import units
 from kto_tui.catalog.model import Count, ModelSpec
 from kto_tui.errors import UserError
 
 FLOATS, BUFFERS = frozenset({"F64", "F32", "F16", "BF16"}), frozenset({"I64", "BOOL"})
+ALIKE = 0.1  # biases, norms and what some architectures add are less of a model than this
 HEADER_BYTES = 100_000_000  # the safetensors library's own limit
 
 
@@ -49,7 +51,7 @@ def count_weights(spec: ModelSpec, tensors: dict[str, Tensor], where: str) -> Mo
     """``spec`` with the number of parameters in ``tensors``, which quantised weights leave unknown.
 
     Raises:
-        UserError: the shapes multiply to more than any model has.
+        UserError: the shapes multiply to more than any model has, or are not those of the config.
     """
     if not tensors:
         return spec
@@ -61,6 +63,19 @@ def count_weights(spec: ModelSpec, tensors: dict[str, Tensor], where: str) -> Mo
     skip = (".inv_freq", "lm_head.weight") if tied else (".inv_freq",)
     total = sum(math.prod(t.shape) for n, t in tensors.items() if t.dtype in FLOATS and not n.endswith(skip))
     try:
-        return msgspec.structs.replace(spec, parameters=msgspec.convert(total or None, Count | None))
+        spec = msgspec.structs.replace(spec, parameters=msgspec.convert(total or None, Count | None))
     except msgspec.ValidationError as error:
         raise UserError("Damaged (impossible tensor shapes)", mend="Copy the model again", where=where) from error
+    _compare(spec, where)
+    return spec
+
+
+def _compare(spec: ModelSpec, where: str) -> None:
+    """Transformers would make up the layers that a config names and the files lack, and train those."""
+    if spec.parameters is None or spec.nf4_linear_params is None or not (spec.vocab_size and spec.hidden_size):
+        return
+    described = spec.nf4_linear_params + spec.vocab_size * spec.hidden_size * (1 if spec.tied_embeddings else 2)
+    if abs(spec.parameters / described - 1) > ALIKE:
+        held, said = units.parameters(spec.parameters), units.parameters(described)
+        what = f"config.json describes a model of {said} parameters, the weight files hold {held}"
+        raise UserError(what, mend="Copy both from the same model again", where=where)

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from kto_tui.catalog import ModelSpec
+from kto_tui.memory.coefficients import SAME_AS, TRACED
 from kto_tui.memory.measured import Correction
 from kto_tui.memory.predict import DeviceKind, Parts, Window, predict, worst_row
 from kto_tui.memory.process import cpu_outside
@@ -15,6 +16,7 @@ from kto_tui.units import GIB, MIB, size
 Verdict = Literal["FITS", "TIGHT", "NO", "UNKNOWN"]
 Quality = Literal["measured", "traced", "rough"]
 FITS_SHARE, TIGHT_SHARE = 0.85, 0.97
+ROUGH = 1.25  # what a rough estimate may be exceeded by
 # Median of reserved to allocated bytes over the published measurements with fused attention that state both
 # (docs/memory.md); the worst reached 1.22. The caching allocator takes memory in larger pieces than it is asked for.
 RESERVED_RATIO = 1.12
@@ -26,7 +28,7 @@ CONTEXT = 0.5 * GIB
 WORDS = {
     "measured": "traced, corrected by {runs} on this machine",
     "traced": "traced from the training step itself, not measured on this machine yet",
-    "rough": "rough, about ±25 %: this architecture was not traced",
+    "rough": "rough, about ±25 %: {what} was not traced",
 }
 
 
@@ -83,7 +85,8 @@ def estimate(
     if parts is None:
         return None
     quality: Quality = "rough" if traced is None else "traced"
-    note = WORDS[quality]
+    known = model.model_type in TRACED | SAME_AS.keys()
+    note = WORDS[quality].format(what="this combination of settings" if known else "this architecture", runs="")
     outside = cpu_outside() if device == "cpu" else CONTEXT
     if device in {"cuda", "rocm"}:
         parts = msgspec.structs.replace(parts, head=parts.head + WORKSPACE)
@@ -97,18 +100,24 @@ def estimate(
     return Estimate(parts, outside, reserved, quality, note)
 
 
+def fits_share(predicted: Estimate) -> float:
+    """The share of free memory that it may take and be said to fit."""
+    return FITS_SHARE / (ROUGH if predicted.quality == "rough" else 1.0)
+
+
 def verdict(predicted: Estimate | None, free_bytes: int | None) -> tuple[Verdict, str]:
     """The verdict against free memory, and the sentence that explains it."""
     if predicted is None:
-        return "UNKNOWN", "the model's shape is not known before it is downloaded"
+        return "UNKNOWN", "the model's shape or the number of its weights is not known"
     if free_bytes is None:
         return "UNKNOWN", f"needs about {size(predicted.total)}, but free memory is unknown"
     if free_bytes <= 0:
         return "NO", f"needs about {size(predicted.total)}, and no memory is free"
     share = predicted.total / free_bytes
     because = f"needs about {size(predicted.total)} of {size(free_bytes)} free ({share:.0%})"
-    if share <= FITS_SHARE:
+    if share <= fits_share(predicted):
         return "FITS", because
     if share > TIGHT_SHARE:
-        return "NO", because
-    return "TIGHT", f"{because}; other programs or longer rows could tip it over"
+        return "NO", because if share > 1 else f"{because}, which leaves nothing to spare"
+    why = "other programs or longer rows could tip it over" if share > FITS_SHARE else "the figure is rough"
+    return "TIGHT", f"{because}; {why}"

@@ -1,4 +1,4 @@
-"""The largest settings that fit a machine: what to give up first, and what would make a model fit that does not."""
+"""The largest settings that fit a machine, and what is given up for that."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ import msgspec
 
 from kto_tui.catalog import ModelSpec
 from kto_tui.hardware import Hardware
-from kto_tui.memory.estimate import FITS_SHARE, TIGHT_SHARE, Estimate, estimate
+from kto_tui.memory.estimate import Estimate, estimate, verdict
 from kto_tui.memory.measured import Correction
 from kto_tui.recipe import Recipe
 from kto_tui.units import size
@@ -20,6 +20,9 @@ ROWS_AT_A_TIME = (8, 4, 2, 1)
 # Passes of so many tokens keep a device busy; larger ones take memory, which others share, and gain little.
 ENOUGH_TOKENS = {"cuda": 8192, "rocm": 8192, "mps": 4096, "cpu": 4096}
 SHORTEST = 256
+PAGED = "paged_adamw_8bit"
+# Of what nothing helps, no more is given up than saves this share.
+WORTHWHILE = 0.02
 BECAUSE = {
     "micro_batch": "more rows at a time would not fit",
     "gradient_checkpointing": "activations would not fit otherwise",
@@ -46,21 +49,28 @@ class Place(msgspec.Struct, frozen=True):
         return self.hardware.free_training_bytes
 
 
-def _forms(recipe: Recipe, locked: Mapping[str, Any], *, nf4: bool) -> Iterator[dict[str, Any]]:
-    """What else can be given up, dearest last: checkpointing, then weights in 4 bits, then length."""
-    lengths = [recipe.max_length]
-    while lengths[-1] > SHORTEST:
-        lengths.append(max(SHORTEST, lengths[-1] // 2))
-    for length in [recipe.max_length] if "max_length" in locked else lengths:
-        for quantization in dict.fromkeys((recipe.quantization, *(("nf4",) if nf4 else ()))):
-            for checkpointing in dict.fromkeys((recipe.gradient_checkpointing, True)):
-                changes = {
-                    "max_length": length,
-                    "quantization": quantization,
-                    "gradient_checkpointing": checkpointing,
-                }
-                if all(changes[name] == getattr(recipe, name) for name in changes.keys() & locked.keys()):
-                    yield changes
+def lengths(recipe: Recipe) -> list[int]:
+    """Of a row: the recipe's, then halves of it down to ``SHORTEST``."""
+    found = [recipe.max_length]
+    while found[-1] > SHORTEST:
+        found.append(max(SHORTEST, found[-1] // 2))
+    return found
+
+
+def _forms(recipe: Recipe, locked: Mapping[str, Any], *, cuda: bool) -> Iterator[list[dict[str, Any]]]:
+    """For each length what else can be given up, dearest last: checkpointing, weights in 4 bits, the optimizer."""
+    quantised = [recipe.quantization, *(["nf4"] if cuda else [])]
+    both = itertools.product(dict.fromkeys(quantised), dict.fromkeys((recipe.gradient_checkpointing, True)))
+    forms = [(*each, recipe.optimizer) for each in both]
+    forms += [(*forms[-1][:2], PAGED)] if cuda and recipe.optimizer != PAGED else []
+    for length in lengths(recipe):
+        named = (
+            {"max_length": length, "quantization": weights, "gradient_checkpointing": again, "optimizer": optimizer}
+            for weights, again, optimizer in forms
+        )
+        held = [one for one in named if all(one[name] == getattr(recipe, name) for name in one.keys() & locked.keys())]
+        if held:
+            yield held
 
 
 def largest(model: ModelSpec, recipe: Recipe, place: Place, locked: Mapping[str, Any]) -> tuple[Recipe, dict[str, str]]:
@@ -76,18 +86,29 @@ def largest(model: ModelSpec, recipe: Recipe, place: Place, locked: Mapping[str,
     window = recipe.effective_batch
     most = min(window, max(1, ENOUGH_TOKENS[place.hardware.accelerator] // recipe.max_length))
     rows = [recipe.micro_batch] if "micro_batch" in locked else [n for n in ROWS_AT_A_TIME if n <= most]
-    thrifty = recipe
     if free is None or place.estimate(model, recipe) is None:
         return msgspec.structs.replace(recipe, micro_batch=rows[0]), {}
-    forms = list(_forms(recipe, locked, nf4=place.hardware.device == "cuda"))
-    # Where it will be tight at best, rows go one by one.
-    tries = [*itertools.product((FITS_SHARE,), forms, rows), *itertools.product((TIGHT_SHARE,), forms, rows[-1:])]
-    for share, changes, count in tries:
-        thrifty = msgspec.structs.replace(recipe, **changes, micro_batch=count)
-        predicted = place.estimate(model, thrifty)
-        if predicted is not None and predicted.total <= share * free:
-            return _whole_window(model, thrifty, place, locked), _reasons(recipe, thrifty, rows[0], free)
-    return thrifty, _reasons(recipe, thrifty, rows[0], free)
+    forms = list(_forms(recipe, locked, cuda=place.hardware.device == "cuda"))
+    every = [one for some in forms for one in some]
+    # Where it will be tight at best, rows go one by one and all is given up that costs no part of the data.
+    thrifty = [some[-1] for some in forms]
+    tries = [*itertools.product(("FITS",), every, rows), *itertools.product(("TIGHT",), thrifty, rows[-1:])]
+    for wanted, changes, count in tries:
+        found = msgspec.structs.replace(recipe, **changes, micro_batch=count)
+        if verdict(place.estimate(model, found), free)[0] == wanted:
+            return _whole_window(model, found, place, locked), _reasons(recipe, found, rows[0], free)
+    found = _worthwhile(model, recipe, msgspec.structs.replace(recipe, **thrifty[-1], micro_batch=rows[-1]), place)
+    return found, _reasons(recipe, found, rows[0], free)
+
+
+def _worthwhile(model: ModelSpec, wished: Recipe, found: Recipe, place: Place) -> Recipe:
+    """``found``, which does not fit, without what is given up for next to nothing."""
+    for name in ("max_length", "optimizer", "quantization", "gradient_checkpointing"):
+        kept = msgspec.structs.replace(found, **{name: getattr(wished, name)})
+        before, after = place.estimate(model, found), place.estimate(model, kept)
+        if before is not None and after is not None and after.total <= (1 + WORTHWHILE) * before.total:
+            found = kept
+    return found
 
 
 def _whole_window(model: ModelSpec, recipe: Recipe, place: Place, locked: Mapping[str, Any]) -> Recipe:
@@ -101,36 +122,6 @@ def _whole_window(model: ModelSpec, recipe: Recipe, place: Place, locked: Mappin
 
 
 def _reasons(wished: Recipe, found: Recipe, rows: int, free: int) -> dict[str, str]:
-    given_up = [
-        n for n in ("gradient_checkpointing", "quantization", "max_length") if getattr(found, n) != getattr(wished, n)
-    ]
+    given_up = [name for name in BECAUSE if name != "micro_batch" and getattr(found, name) != getattr(wished, name)]
     given_up += ["micro_batch"] if found.micro_batch < rows else []
     return {name: f"{size(free)} free: {BECAUSE[name]}" for name in given_up}
-
-
-def least(recipe: Recipe, *, nf4: bool) -> Recipe:
-    """The settings that need the least and still are KTO with LoRA."""
-    return msgspec.structs.replace(
-        recipe,
-        micro_batch=1,
-        gradient_checkpointing=True,
-        quantization="nf4" if nf4 else recipe.quantization,
-        max_length=min(SHORTEST, recipe.max_length),
-        lora_rank=min(8, recipe.lora_rank),
-    )
-
-
-def would_fit(model: ModelSpec, recipe: Recipe, place: Place) -> str | None:
-    """What would make a model fit that does not, in a sentence; None where that cannot be said."""
-    free = place.free
-    smallest = least(recipe, nf4=place.hardware.device == "cuda")
-    predicted = place.estimate(model, smallest)
-    if predicted is None or free is None:
-        return None
-    words = f"rows one by one, {smallest.max_length} tokens, rank {smallest.lora_rank}"
-    if smallest.quantization == "nf4":
-        words = f"4-bit weights, {words}"
-    if predicted.total <= FITS_SHARE * free:
-        return f"It would fit with {words} ({size(predicted.total)})"
-    needed = f"it needs {size(predicted.total)}: {size(predicted.total / FITS_SHARE)} would have to be free"
-    return f"Even with {words} {needed}"

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
@@ -16,7 +16,6 @@ from filelock import FileLock, Timeout
 from kto_tui.errors import UserError
 from kto_tui.hardware import detect
 from kto_tui.hardware.detect import LATE, NVML_SECONDS
-from kto_tui.hardware.model import Gpu
 from kto_tui.hardware.nvidia import detect_nvidia
 from kto_tui.hardware.sources import Sources, in_background
 from kto_tui.memory.measured import add
@@ -24,6 +23,7 @@ from kto_tui.runs.control import request
 from kto_tui.runs.events import Ended, EventWriter, Noted, Tail, WorkerStarted
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.identity import own_identity, write_identity
+from kto_tui.worker.child_environment import one_gpu, returns_memory
 from kto_tui.worker.speed_record import speed_of
 from kto_tui.worker.telemetry import Telemetry
 
@@ -72,30 +72,6 @@ def _obituary(code: int, oom_kills_before: int | None, log: Path) -> Ended:
     return Ended(reason="failed", message=f"{message}. The log {log} has its last lines.")
 
 
-def one_gpu(environment: Mapping[str, str], gpus: Sequence[Gpu]) -> tuple[dict[str, str], str | None]:
-    """Environment that shows a single process one NVIDIA GPU, and a remark when it could have seen several.
-
-    TRL refuses several visible GPUs in one process, because Trainer would then use ``nn.DataParallel``. The choice is
-    the planner's (``Hardware.training_gpu``), so that what was predicted is what is used.
-
-    Args:
-        environment: of this process.
-        gpus: those CUDA would see under it; empty where the driver does not say.
-    """
-    asked = environment.get("CUDA_VISIBLE_DEVICES")
-    if not gpus and asked is not None and "," in asked:
-        first = asked.split(",")[0]
-        remark = f"CUDA_VISIBLE_DEVICES names several GPUs; this run uses the first, {first}"
-        return {**environment, "CUDA_VISIBLE_DEVICES": first}, remark
-    if len(gpus) < 2:
-        return dict(environment), None
-    best = max(gpus, key=lambda gpu: gpu.free_bytes or 0)
-    # NVML counts in PCI order, CUDA does so only when told; a GPU's own identifier needs no order.
-    chosen = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": best.uuid or str(best.index)}
-    remark = f"{len(gpus)} GPUs found; this run uses GPU {best.index}, the one with most memory free"
-    return {**environment, **chosen}, remark
-
-
 def _remember_speed(run: RunFolder, environment: Mapping[str, str]) -> None:
     with contextlib.suppress(UserError):  # the estimates of later runs lack one measurement, nothing else
         if (record := speed_of(run, detect(Sources(env=environment)))) is not None:
@@ -111,6 +87,8 @@ def supervise(run: RunFolder) -> int:
     kills = _oom_kills()
     gpus, _ = in_background(detect_nvidia)(NVML_SECONDS) or LATE
     environment, remark = one_gpu(os.environ, gpus)
+    if not gpus:
+        environment = returns_memory(environment)
     if remark is not None:
         writer.write(Noted(text=remark))
     child = subprocess.Popen(

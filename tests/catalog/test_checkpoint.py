@@ -152,9 +152,16 @@ def test_the_count_is_the_sum_over_all_tensors(
     tmp_path_factory: pytest.TempPathFactory, shapes: dict[str, list[int]]
 ) -> None:
     shapes = {f"{name}.weight": shape for name, shape in shapes.items() if name != "lm_head"}
-    folder = write_model(tmp_path_factory.mktemp("model"), shapes=shapes | {"norm.weight": [3]})
+    folder = write_model(tmp_path_factory.mktemp("model"), shapes=shapes | {"norm.weight": [3]}, model_type="mixtral")
     shapes["norm.weight"] = [3]
     assert read_local(folder).parameters == sum(math.prod(shape) for shape in shapes.values())
+
+
+@pytest.mark.parametrize("layers", [1, 3, 10_000_000])
+def test_weights_that_are_not_the_configs_are_refused(tmp_path: Path, layers: int) -> None:
+    error = refusal(write_model(tmp_path, num_hidden_layers=layers))
+    assert error.what.startswith("config.json describes a model of ")
+    assert "the weight files hold 1 k" in error.what
 
 
 def test_impossible_shapes_are_damage(tmp_path: Path) -> None:

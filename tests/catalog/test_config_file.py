@@ -11,7 +11,7 @@ from transformers import AutoConfig
 
 from kto_tui.catalog import ModelSpec, config_values, find, load_catalog, read_local
 from kto_tui.catalog.config_file import KINDS
-from kto_tui.catalog.model import STRUCTURE, SUPPORTED
+from kto_tui.catalog.model import STRUCTURE, SUPPORTED, causal_architectures
 from kto_tui.errors import UserError
 from tests.catalog.folders import CONFIG, LINEAR, PARAMETERS, SHAPES, refusal, write_model, write_weights
 
@@ -27,7 +27,7 @@ def test_what_transformers_writes_is_read_as_the_catalog_has_it(tmp_path: Path, 
     spec = find(model_id)
     assert spec is not None
     AutoConfig.for_model(spec.model_type, **config_values(spec)).save_pretrained(tmp_path)
-    write_weights(tmp_path / "model.safetensors", SHAPES)
+    write_weights(tmp_path / "model.safetensors", {"all.weight": [spec.parameters or 0]})
     found = read_local(tmp_path)
     names = ["model_type", "hidden_size", "layers", "heads", "kv_heads", "head_dim", "intermediate_size", "vocab_size"]
     names += ["tied_embeddings", "context", "nf4_linear_params", "lora_targets"]
@@ -38,7 +38,7 @@ def test_what_transformers_writes_is_read_as_the_catalog_has_it(tmp_path: Path, 
 
 @pytest.mark.parametrize(
     ("wrapper", "inner"),
-    [("gemma3", "gemma3_text"), ("qwen3_5", "qwen3_5_text"), ("llama4", "llama4_text"), ("mistral3", "mistral")],
+    [("gemma3", "gemma3_text"), ("qwen3_5", "qwen3_5_text"), ("llama4", "llama4_text")],
 )
 def test_the_text_model_of_a_vision_language_checkpoint(tmp_path: Path, wrapper: str, inner: str) -> None:
     text = CONFIG | {"model_type": inner, "num_experts": None, "head_dim": 32}
@@ -48,6 +48,33 @@ def test_the_text_model_of_a_vision_language_checkpoint(tmp_path: Path, wrapper:
     assert spec.note == f"the text model of a {wrapper} checkpoint"
     assert (spec.parameters, spec.nf4_linear_params) == (PARAMETERS, None), "the vision tower has linear layers too"
     assert spec.supported is (inner in SUPPORTED)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "llava", "text_config": CONFIG},
+        CONFIG | {"model_type": "qwen2_vl"},
+        CONFIG | {"model_type": "frobnicator"},
+    ],
+)
+def test_what_transformers_does_not_load_as_a_language_model_is_known(
+    tmp_path: Path, config: dict[str, object]
+) -> None:
+    spec = read_local(write_config(tmp_path, json.dumps(config)))
+    assert (spec.model_type, spec.known_to_transformers) == (config["model_type"], False)
+
+
+def test_architectures_are_those_of_the_installed_transformers() -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    assert causal_architectures() == set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    assert causal_architectures() >= SUPPORTED
+
+
+def test_key_value_heads_that_cannot_be_shared(tmp_path: Path) -> None:
+    error = refusal(write_model(tmp_path, num_attention_heads=4, num_key_value_heads=3))
+    assert "3 key-value heads cannot share 4 heads" in error.what
 
 
 def test_an_unfamiliar_architecture_has_shapes_but_is_not_supported(tmp_path: Path) -> None:

@@ -171,3 +171,28 @@ def test_a_missing_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(paths, "presets", lambda: tmp_path)
     with pytest.raises(UserError, match=r"models\.toml.*reinstall"):
         load_catalog()
+
+
+@pytest.mark.parametrize(
+    ("model_id", "billions"),
+    [
+        ("mistralai/Mixtral-8x7B-Instruct-v0.1", 12.7),
+        ("Qwen/Qwen3-30B-A3B-Instruct-2507", 3.0),
+        ("openai/gpt-oss-20b", 3.6),
+        ("Qwen/Qwen3-4B", 4.0),
+        ("google/gemma-3-270m-it", 0.27),
+    ],
+)
+def test_parameters_a_token_meets(model_id: str, billions: float) -> None:
+    """What the makers call active, without the embedding that is only looked up (model cards, arXiv:2401.04088)."""
+    spec = find(model_id)
+    assert spec is not None
+    assert (spec.active_params or 0) / 1e9 == pytest.approx(billions, rel=0.03)
+
+
+def test_downloads_are_what_the_hub_holds_and_not_what_is_trained() -> None:
+    gemma, oss = find("google/gemma-3-4b-it"), find("openai/gpt-oss-20b")
+    assert gemma is not None
+    assert oss is not None
+    assert gemma.download_bytes == 2 * 4_300_079_472
+    assert (oss.download_bytes or 0) < (oss.parameters or 0)

@@ -84,7 +84,8 @@ def test_models_as_another_machine(name: str, capsys: pytest.CaptureFixture[str]
         assert sum(memory["parts"].values()) == pytest.approx(memory["total_bytes"], abs=len(PARTS))
         assert memory["allocated_bytes"] + memory["outside_bytes"] == pytest.approx(memory["total_bytes"], abs=2)
         assert memory["likely_reserved_bytes"] >= memory["allocated_bytes"]
-        assert (one["verdict"] == "FITS") == (memory["total_bytes"] <= 0.85 * one["free_bytes"])
+        share = 0.85 / 1.25 if memory["quality"] == "rough" else 0.85
+        assert (one["verdict"] == "FITS") == (memory["total_bytes"] <= share * one["free_bytes"])
         assert (one["would_fit"] is None) == (one["verdict"] == "FITS")
         assert set(one["settings"]) == set(SETTINGS) == set(one["settings_because"])
 

@@ -25,7 +25,7 @@ from kto_tui.runs.identity import read_identity
 from kto_tui.runs.launch import ask, start
 from kto_tui.runs.state import RunState
 from kto_tui.speed import effort, flops_per_token, run_tokens
-from kto_tui.worker.supervisor import one_gpu
+from kto_tui.worker.child_environment import one_gpu, returns_memory
 from tests.tiny import make_rows, write_jsonl
 
 PATIENCE_SECONDS = 120.0
@@ -370,6 +370,33 @@ def test_several_gpus_are_narrowed_to_one_and_it_is_said() -> None:
     environment, remark = one_gpu({"CUDA_VISIBLE_DEVICES": "2,3"}, [])
     assert environment["CUDA_VISIBLE_DEVICES"] == "2"
     assert remark is not None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's settings")
+def test_training_on_processors_returns_memory_that_was_freed() -> None:
+    """Small tensors that stay hold large ones' holes open in an ordinary heap."""
+    code = """
+import psutil, torch
+torch.zeros(40 * 2**18)  # glibc learns from a large block that is freed to keep such blocks
+kept = []
+for _ in range(40):
+    large = torch.ones(5 * 2**18)
+    kept.append(torch.ones(2**14))
+    large = torch.ones(6 * 2**18)
+before = psutil.Process().memory_info().rss
+blocks = [torch.ones(5 * 2**18) for _ in range(40)]
+kept = [torch.ones(2**14) for _ in range(2000)]
+del blocks
+print(psutil.Process().memory_info().rss - before)
+"""
+
+    def left(environment: dict[str, str]) -> int:
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        return int(done.stdout)
+
+    usual = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    assert left(returns_memory(usual)) < 150 * 2**20 < 200 * 2**20 < left(usual)
+    assert returns_memory({"MALLOC_MMAP_THRESHOLD_": "1"})["MALLOC_MMAP_THRESHOLD_"] == "1"
 
 
 def test_of_the_gpus_one_asked_for_the_run_takes_the_planners() -> None:

@@ -3,7 +3,7 @@
 import msgspec
 import torch
 
-from kto_tui.errors import UserError
+from kto_tui.device_rules import refused
 from kto_tui.recipe import Recipe
 
 
@@ -43,23 +43,8 @@ def choose_device(recipe: Recipe) -> Device:
     """
     kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     precision = _automatic(kind) if recipe.precision == "auto" else recipe.precision
-    if precision == "fp16" and kind != "cuda":
-        raise UserError(
-            f"fp16 needs a CUDA device, this run would use {kind}",
-            mend="Set precision to auto, bf16 or fp32",
-            where="[recipe] precision",
-        )
-    if recipe.optimizer != "adamw_torch" and kind != "cuda":
-        raise UserError(
-            f"{recipe.optimizer} needs a CUDA device, this run would use {kind}",
-            mend="Set optimizer to adamw_torch",
-            where="[recipe] optimizer",
-        )
-    if recipe.quantization == "nf4" and kind == "mps":
-        raise UserError(
-            "bitsandbytes has no NF4 on Apple GPUs",
-            mend="Set quantization to none",
-            where="[recipe] quantization",
-        )
+    bf16 = kind != "cuda" or _automatic(kind) == "bf16"
+    if (refusal := refused(msgspec.structs.replace(recipe, precision=precision), kind, bf16=bf16)) is not None:
+        raise refusal
     # Measured in benchmarks/README.md: sdpa's CPU backward in bf16 is slower than plain matrix products.
     return Device(kind, DTYPES[precision], precision, "eager" if kind == "cpu" else None)

@@ -31,7 +31,8 @@ def advice(hardware: Hardware) -> str:
     if free is None:
         return f"How much {place} is free is unknown; start with a small model."
     # NF4 weights take about 0.56 byte per parameter plus what stays in 16 bit; two thirds of the memory for weights.
-    largest = 0.66 * free / (0.7 if hardware.device == "cuda" else 2.2)
+    per_parameter = 0.7 if hardware.device == "cuda" else 4.4 if hardware.precision == "fp32" else 2.2
+    largest = 0.66 * free / per_parameter
     how = "4-bit weights" if hardware.device == "cuda" else f"{hardware.precision} weights"
     speed = (
         " A processor trains small models only: minutes for 0.1 B, days for 7 B." if hardware.device == "cpu" else ""

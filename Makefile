@@ -44,8 +44,8 @@ check: $(VENV)/.dev  ## lint, types and import contracts
 test: check          ## check, then every quick test
 	$(BIN)/pytest -m "not proof" --numprocesses 2 --dist worksteal
 
-proof: $(VENV)/.dev  ## the slow proofs: the real starter run, end to end
-	$(BIN)/pytest -m proof
+proof: $(VENV)/.dev  ## the slow proofs: the real starter run, memory against published measurements
+	$(BIN)/pytest -m proof --numprocesses 2 --dist loadfile -rP
 
 screenshots: $(VENV)/.dev ## redraw screenshots/*.svg from the real app
 	$(BIN)/python screenshots/make.py

@@ -24,7 +24,7 @@ from tests.memory.samples import SPECS, Sample, exact_settings, peaks, random_sa
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:.*_check_is_size.*")
 # A seed each, of settings that differ and whose traces are quick.
-QUICK = (1, 2, 3, 4, 5, 6)
+QUICK = (1, 2, 3, 4)
 TOLERANCE = 0.01
 # Of each architecture whose coefficients are another's, a model.
 LIKE_LLAMA = [

@@ -109,8 +109,7 @@ def test_a_later_epoch_skips_the_reference_and_needs_no_more() -> None:
         assert later.peaks[phase].total <= whole.peaks[phase].total, phase
 
 
-@pytest.mark.parametrize("accelerator", [True, False])
-@pytest.mark.parametrize("architecture", ["llama", "gemma2"])
+@pytest.mark.parametrize(("architecture", "accelerator"), [("llama", True), ("gemma2", False)])
 def test_depth_is_a_line(architecture: str, accelerator: bool) -> None:
     """2 and 4 layers say what 8 need; gemma2's alternate between two kinds of attention."""
     case = settings(architecture, accelerator=accelerator, effective_batch=2, micro_batch=1)

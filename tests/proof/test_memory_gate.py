@@ -17,7 +17,7 @@ pytestmark = [
 ]
 ROWS = Path(__file__).resolve().parents[3] / "shared" / "data" / "memory_configs.jsonl"
 MEAN, WORST = 0.01, 0.02
-SAMPLES, TOLERANCE = 12, 0.01
+SAMPLES, TOLERANCE = 8, 0.01
 
 
 def error(row: Measured) -> float:
@@ -33,7 +33,7 @@ def table(errors: dict[str, list[float]]) -> str:
     return "\n".join(lines)
 
 
-def test_published_measurements_are_met(capsys: pytest.CaptureFixture[str]) -> None:
+def test_published_measurements_are_met() -> None:
     if not ROWS.exists():
         pytest.skip(f"the published measurements are not here: {ROWS}")
     errors: dict[str, list[float]] = defaultdict(list)
@@ -42,15 +42,14 @@ def test_published_measurements_are_met(capsys: pytest.CaptureFixture[str]) -> N
         if not row.repeat_of_another_row and row.allocated_gib is not None:
             single[row.id] = error(row)
             errors[f"{row.device} {row.attention} {row.quantization}"].append(single[row.id])
-    with capsys.disabled():
-        print(f"\n{table(errors)}")
+    print(table(errors))
     every = [each for card in errors.values() for each in card]
     assert len(every) >= 30
     assert statistics.fmean(map(abs, every)) <= MEAN
     assert max(map(abs, every)) <= WORST, {name: f"{each:+.2%}" for name, each in single.items() if abs(each) > WORST}
 
 
-def test_the_apps_arithmetic_agrees_with_traces_over_the_catalog(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_apps_arithmetic_agrees_with_traces_over_the_catalog() -> None:
     off, errors = [], []
     for seed in range(1000, 1000 + SAMPLES):
         sample = random_sample(random.Random(seed))
@@ -58,6 +57,5 @@ def test_the_apps_arithmetic_agrees_with_traces_over_the_catalog(capsys: pytest.
         errors.append(abs(one))
         if abs(one) > TOLERANCE:
             off.append(f"{one:+.2%} seed {seed}: {sample}")
-    with capsys.disabled():
-        print(f"\narithmetic against traces: mean {statistics.fmean(errors):.3%}, worst {max(errors):.3%} of {SAMPLES}")
+    print(f"arithmetic against traces: mean {statistics.fmean(errors):.3%}, worst {max(errors):.3%} of {SAMPLES}")
     assert off == []

@@ -1,6 +1,7 @@
 """Every setting this machine trains with, for every architecture family, with its peak beside its prediction."""
 
 import itertools
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -161,3 +162,17 @@ def test_an_answer_before_training_leaves_the_gradients_of_nf4_alone(
         return embeddings.grad
 
     torch.testing.assert_close(gradient(answer=True), gradient(answer=False))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="proc(5)")
+def test_a_quantised_model_on_a_processor_lets_go_of_the_checkpoint(
+    model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", make_rows(16))
+    folder = model("qwen2")
+    request = RunRequest(model=str(folder), data=str(rows), overrides={"quantization": "nf4", "precision": "fp32"})
+    config = to_config(from_request(request, detect()))
+    job = Job(create_run(config), config, lambda _: None, lambda: None)
+    loaded = load_model(folder, job, choose_device(config.recipe))
+    assert loaded.num_parameters() > 0
+    assert str(folder) not in Path("/proc/self/maps").read_text(encoding="utf-8")

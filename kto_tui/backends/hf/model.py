@@ -96,7 +96,16 @@ def load_model(folder: Path, job: Job, device: Device) -> Any:  # noqa: ANN401 -
             where=str(folder),
         ) from error
     keep_trainable(model)
+    if device.type == "cpu" and job.config.recipe.quantization == "nf4":
+        unmap(model)
     return model
+
+
+def unmap(model: Any) -> None:  # noqa: ANN401
+    """Copy what was not quantised out of the mapped checkpoint, all of whose pages would else stay resident."""
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            parameter.data = parameter.data.clone()
 
 
 def keep_trainable(model: Any) -> None:  # noqa: ANN401

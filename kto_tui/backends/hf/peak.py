@@ -1,5 +1,6 @@
 """Measures the peak memory of a run's first step, beside what was predicted for the very rows of that step."""
 
+import contextlib
 import resource
 import sys
 from collections.abc import Sequence
@@ -41,6 +42,15 @@ def window_of(rows: Sequence[PreparedRow], micro_batch: int) -> Window:
     scored = sum(len(row.completion_ids) for row in rows[largest.start : largest.stop])
     full = min(micro_batch, len(rows))
     return Window(max(2, -(-tokens // full)), max(1, -(-scored // full)))
+
+
+def forget_process_peak() -> None:
+    """Count ``process_peak`` from here on: loading maps whole checkpoints, whose pages the kernel takes back at will.
+
+    Linux only (proc(5), clear_refs); elsewhere the peak stays.
+    """
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 class PeakProbe:

@@ -20,7 +20,7 @@ from kto_tui.backends.hf.head import completion_tokens_only
 from kto_tui.backends.hf.kto.reference import ReferenceCache, cache_key, kernels_fingerprint, model_fingerprint
 from kto_tui.backends.hf.kto.trainer import ExactKTOTrainer
 from kto_tui.backends.hf.model import load_model, load_tokenizer, locate
-from kto_tui.backends.hf.peak import PeakProbe
+from kto_tui.backends.hf.peak import PeakProbe, forget_process_peak
 from kto_tui.backends.hf.rewards import HeldoutRewards
 from kto_tui.backends.hf.rows import PreparedRows, prepare_rows
 from kto_tui.backends.hf.sampling import Sampler
@@ -154,7 +154,9 @@ def _load(job: Job) -> tuple[Source, Device, Path, PreTrainedTokenizerBase, Prep
     rows = prepare_rows(source, tokenizer, job)
     job.enter("loading the model")
     probe = PeakProbe(job, device)
-    return source, device, folder, tokenizer, rows, probe, load_model(folder, job, device)
+    model = load_model(folder, job, device)
+    forget_process_peak()
+    return source, device, folder, tokenizer, rows, probe, model
 
 
 def train(job: Job) -> Action | None:

@@ -46,6 +46,7 @@ def test_control_c_is_a_cancelled_download_that_can_be_gone_on_with(hub: Hub, bi
         for line in process.stdout:
             if msgspec.json.decode(line)["bytes_done"] > 1_000_000:
                 break
+        hub.delay = 2.0  # it cannot be done before the signal arrives
         process.send_signal(signal.SIGINT)
         last = msgspec.json.decode(process.stdout.readlines()[-1])
         words = process.stderr.read()

@@ -291,3 +291,9 @@ def test_as_a_process_no_training_library_is_loaded(args: tuple[str, ...]) -> No
     assert done.stderr.splitlines()[-1] == "[]"
     assert "Traceback" not in done.stderr
     assert done.returncode == 0
+
+
+def test_the_example_in_the_readme_is_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    shown = text.split("$ kto-tui fit Qwen/Qwen2.5-7B-Instruct --as rtx-3090-24gb\n")[1].split("```")[0]
+    assert printed(capsys, "fit", "Qwen/Qwen2.5-7B-Instruct", "--as", "rtx-3090-24gb") == shown

@@ -39,7 +39,11 @@ def test_a_download_is_told_in_lines_and_listed(hub: Hub, tiny: Path) -> None:
 
 def test_control_c_is_a_cancelled_download_that_can_be_gone_on_with(hub: Hub, big: Repo) -> None:
     hub.delay = 0.05
-    command = [sys.executable, "-m", "kto_tui", "download", "acme/big", "--json"]
+    # Shells start background jobs, and so perhaps this test, with the signal ignored.
+    heed = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.executable, sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", heed, sys.executable, "-m", "kto_tui", "download", "acme/big", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None

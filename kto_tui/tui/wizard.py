@@ -86,6 +86,11 @@ class WizardScreen(Screen[None]):
         """The screen's own part."""
         yield from ()
 
+    @property
+    def gone(self) -> bool:
+        """Whether somebody has left the screen: what arrives from a thread then has nowhere to be shown."""
+        return not self.query("#rail")
+
     def on_resize(self) -> None:
         """The rail is laid out by hand."""
         self.redraw_rail()

@@ -12,10 +12,12 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, OptionList, Static
 
 from kto_tui.draft import Draft, starter_draft
+from kto_tui.errors import UserError
 from kto_tui.recipe import FIELDS
 from kto_tui.runs.folder import find_run
 from kto_tui.tui.app import KtoApp
 from kto_tui.tui.screens.data import DataScreen
+from kto_tui.tui.screens.dialogs import AskDialog
 from kto_tui.tui.screens.hardware import HardwareScreen
 from kto_tui.tui.screens.live import LiveScreen
 from kto_tui.tui.screens.model import ModelScreen
@@ -190,7 +192,7 @@ async def test_a_huge_row_does_not_freeze_and_a_held_out_file_is_frozen_by_its_f
         await app.switch_screen(DataScreen(starter_draft(LAPTOP)))
         for key, name, seen in (("o", "rows.jsonl", "held out: 16 split off"), ("h", "held.jsonl", "20 of its own")):
             await pilot.press(key)
-            await pilot.pause()
+            await until(pilot, at(app, AskDialog))
             app.screen.query_one(Input).value = name
             await pilot.press("enter")
             await until(pilot, lambda seen=seen: at(app, DataScreen)() and seen in text(app, "#numbers"), 30)
@@ -200,6 +202,19 @@ async def test_a_huge_row_does_not_freeze_and_a_held_out_file_is_frozen_by_its_f
         await pilot.press("enter")
         await until(pilot, at(app, ReviewScreen))
         assert str(tmp_path / "held.jsonl") in text(app, "#toml")
+
+
+async def test_what_arrives_after_a_screen_was_left_is_let_go() -> None:
+    app = KtoApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        hardware, data = HardwareScreen(starter_draft(LAPTOP)), DataScreen(starter_draft(LAPTOP))
+        for screen in (hardware, data, ReviewScreen(starter_draft(LAPTOP))):
+            await app.switch_screen(screen)
+        await pilot.pause()
+        hardware.show_hardware(LAPTOP)
+        data._reading = "late.jsonl"
+        data.take("late.jsonl", UserError("Too late", mend="Wait"))
+        assert at(app, ReviewScreen)()
 
 
 async def test_help_lists_the_keys_of_the_screen() -> None:

@@ -80,7 +80,7 @@ class DataScreen(WizardScreen):
 
     def take(self, data: str, result: Draft | UserError) -> None:
         """Show what was read, or why it could not be."""
-        if data != self._reading:
+        if data != self._reading or self.gone:
             return
         self._reading = None
         if isinstance(result, UserError):

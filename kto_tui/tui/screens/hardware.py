@@ -87,6 +87,8 @@ class HardwareScreen(WizardScreen):
 
     def show_hardware(self, hardware: Hardware) -> None:
         """Write the facts; go on to Review when that was asked for."""
+        if self.gone:
+            return
         if self.draft is None:
             self.draft = Draft(hardware=hardware)
         elif hardware is not self.draft.hardware:

@@ -140,24 +140,23 @@ def _backend(hardware: Hardware) -> str:
     return names[hardware.accelerator]
 
 
-def _judge(model: ModelSpec, recipe: Recipe, place: Place, predicted: Estimate | None) -> tuple[Verdict, str]:
-    """The verdict on memory, unless the backend would refuse the settings or the model whatever they need."""
-    if (refusal := refused(recipe, place.hardware.device, bf16=place.hardware.precision != "fp16")) is not None:
-        return "NO", f"{refusal.what}; {refusal.mend[0].lower()}{refusal.mend[1:]}"
-    if (
-        recipe.lora_targets != "full"
-        and model.lora_targets
-        and not LAYERS[recipe.lora_targets] <= {*model.lora_targets}
-    ):
-        return (
-            "NO",
-            f"the model has no layers {', '.join(sorted(LAYERS[recipe.lora_targets]))}; set lora_targets to full",
-        )
+def _refusal(model: ModelSpec, recipe: Recipe, hardware: Hardware) -> str | None:
+    """Why the backend would refuse the settings, whatever memory they need; None where it would not."""
+    if (refusal := refused(recipe, hardware.device, bf16=hardware.precision != "fp16")) is not None:
+        return f"{refusal.what}; {refusal.mend[0].lower()}{refusal.mend[1:]}"
+    layers = LAYERS.get(recipe.lora_targets, set())
+    if model.lora_targets and not layers <= {*model.lora_targets}:
+        return f"the model has no layers {', '.join(sorted(layers))}; set lora_targets to full"
+    return None
+
+
+def _judge(model: ModelSpec, predicted: Estimate | None, free: int | None) -> tuple[Verdict, str]:
+    """The verdict on memory; UNKNOWN, and why, where too little is known of the model."""
     if model.known_to_transformers is False:
         guess = "" if predicted is None else f"; by its size it would need about {size(predicted.total)}"
         return "UNKNOWN", f"Transformers trains no language model of architecture {model.model_type}{guess}"
     if predicted is not None:
-        return verdict(predicted, place.free)
+        return verdict(predicted, free)
     if model.hidden_size is not None:
         how = "are quantised already" if model.quantised else "are not safetensors files"
         return "UNKNOWN", f"its weights {how} and could not be counted"
@@ -227,7 +226,8 @@ def propose(
     one_pack = recipe.micro_batch == recipe.effective_batch
     because["micro_batch"] = "the whole batch at once: prompts once" if one_pack else "as fast as larger ones"
     because |= given_up
-    if place.estimate(model, recipe) is None:
+    predicted = place.estimate(model, recipe)
+    if predicted is None:
         because |= dict.fromkeys(("micro_batch", "quantization", "gradient_checkpointing"), "what fits is not known")
     for name in fixed:
         because[name] = preset.because.get(name, f"recipe {preset.title}") if preset else ""
@@ -235,10 +235,10 @@ def propose(
         because[name] = "set by you"
     if model.context is not None and recipe.max_length > model.context:
         because["max_length"] += f", but the model's context is {count(model.context)}"
-    predicted = place.estimate(model, recipe)
-    word, why = _judge(model, recipe, place, predicted)
-    short = predicted is not None and place.free is not None and word in {"NO", "TIGHT"}
-    mend = would_fit(model, recipe, place) if short and why.startswith("needs") else None
+    refusal = _refusal(model, recipe, hardware)
+    judged: tuple[Verdict, str] = ("NO", refusal) if refusal is not None else _judge(model, predicted, place.free)
+    word, why = judged
+    mend = would_fit(model, recipe, place) if refusal is None and word in {"NO", "TIGHT"} else None
     if mend is not None and device == "mps" and model.parameters is not None:
         weights = size(model.parameters * MLX_4BIT_BYTES)
         mend += f". Under MLX, whose backend is planned, its weights would take {weights} in 4 bits"

@@ -108,8 +108,8 @@ def models(planned_as: str | None, method: str, *, as_json: bool) -> int:
     print_table(["Model", "Size", "Needs", "Verdict", "1,000 rows", "Licence", "Note"], rows, SPARE)
     free = units.size(hardware.free_training_bytes)
     sys.stdout.write(f"Against {free} free on {hardware.host}. More on one of them: kto-tui fit MODEL\n")
-    missing = [model for model, _ in plans if to_fetch(model.id, model.download_bytes)]
-    short = [_disk_short(model, hardware) for model in missing]
+    missing = [needed for model, _ in plans if (needed := to_fetch(model.id, model.download_bytes))]
+    short = [disk_short(needed, hardware.models_disk_free_bytes) for needed in missing]
     if short and all(short):
         sys.stdout.write(f"None that is not here already can be downloaded: {short[0]}\n")
     return 0

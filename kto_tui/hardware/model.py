@@ -1,5 +1,6 @@
 """The facts about a machine that the rest of the program asks for. None means unknown, never 0."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -85,6 +86,11 @@ class Gpu(msgspec.Struct, frozen=True):
     others: tuple[GpuProcess, ...] | None = None
 
 
+def preferred(gpus: Sequence[Gpu]) -> Gpu | None:
+    """The one a single process trains on: NVIDIA before others, then the one with most memory free."""
+    return max(gpus, key=lambda gpu: (gpu.kind == "cuda", gpu.free_bytes or 0), default=None)
+
+
 class Hardware(msgspec.Struct, frozen=True):
     """A machine: what was detected, plus sentences about sensors that would not answer.
 
@@ -126,8 +132,8 @@ class Hardware(msgspec.Struct, frozen=True):
 
     @property
     def training_gpu(self) -> Gpu | None:
-        """The accelerator a single-process run uses: NVIDIA before others, then the one with most memory free."""
-        return max(self.gpus, key=lambda gpu: (gpu.kind == "cuda", gpu.free_bytes or 0), default=None)
+        """The accelerator a single-process run uses."""
+        return preferred(self.gpus)
 
     @property
     def device_name(self) -> str | None:

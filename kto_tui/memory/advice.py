@@ -6,7 +6,7 @@ import msgspec
 
 from kto_tui.catalog import ModelSpec
 from kto_tui.memory.estimate import fits_share, verdict
-from kto_tui.memory.fitting import PAGED, Place, lengths
+from kto_tui.memory.fitting import PAGED, SHORTEST, Place, halves
 from kto_tui.recipe import LORA_TARGETS, Recipe
 from kto_tui.units import count, size
 
@@ -15,14 +15,11 @@ SMALLEST_RANK = 8
 
 def _ladders(model: ModelSpec, recipe: Recipe, *, cuda: bool) -> dict[str, list[Any]]:
     """For every setting that saves memory its values from the recipe's down; what one would rather keep comes first."""
-    ranks = [recipe.lora_rank]
-    while ranks[-1] > SMALLEST_RANK:
-        ranks.append(max(SMALLEST_RANK, ranks[-1] // 2))
     minimal = set(LORA_TARGETS["minimal"]) <= set(model.lora_targets or ())
     found: dict[str, list[Any]] = {
         "lora_targets": [recipe.lora_targets, *(["minimal"] if minimal else [])],
-        "max_length": lengths(recipe),
-        "lora_rank": ranks,
+        "max_length": halves(recipe.max_length, SHORTEST),
+        "lora_rank": halves(recipe.lora_rank, SMALLEST_RANK),
         "optimizer": [recipe.optimizer, *([PAGED] if cuda else [])],
         "quantization": [recipe.quantization, *(["nf4"] if cuda else [])],
         "gradient_checkpointing": [recipe.gradient_checkpointing, True],

@@ -85,8 +85,10 @@ def estimate(
     if parts is None:
         return None
     quality: Quality = "rough" if traced is None else "traced"
-    known = model.model_type in TRACED | SAME_AS.keys()
-    note = WORDS[quality].format(what="this combination of settings" if known else "this architecture", runs="")
+    note = WORDS[quality]
+    if quality == "rough":
+        known = model.model_type in TRACED or model.model_type in SAME_AS
+        note = note.format(what="this combination of settings" if known else "this architecture")
     outside = cpu_outside() if device == "cpu" else CONTEXT
     if device in {"cuda", "rocm"}:
         parts = msgspec.structs.replace(parts, head=parts.head + WORKSPACE)

@@ -49,11 +49,11 @@ class Place(msgspec.Struct, frozen=True):
         return self.hardware.free_training_bytes
 
 
-def lengths(recipe: Recipe) -> list[int]:
-    """Of a row: the recipe's, then halves of it down to ``SHORTEST``."""
-    found = [recipe.max_length]
-    while found[-1] > SHORTEST:
-        found.append(max(SHORTEST, found[-1] // 2))
+def halves(value: int, least: int) -> list[int]:
+    """``value``, then halves of it down to ``least``; it alone where it is no larger."""
+    found = [value]
+    while found[-1] > least:
+        found.append(max(least, found[-1] // 2))
     return found
 
 
@@ -63,7 +63,7 @@ def _forms(recipe: Recipe, locked: Mapping[str, Any], *, cuda: bool) -> Iterator
     both = itertools.product(dict.fromkeys(quantised), dict.fromkeys((recipe.gradient_checkpointing, True)))
     forms = [(*each, recipe.optimizer) for each in both]
     forms += [(*forms[-1][:2], PAGED)] if cuda and recipe.optimizer != PAGED else []
-    for length in lengths(recipe):
+    for length in halves(recipe.max_length, SHORTEST):
         named = (
             {"max_length": length, "quantization": weights, "gradient_checkpointing": again, "optimizer": optimizer}
             for weights, again, optimizer in forms

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from kto_tui.hardware.model import Gpu
+from kto_tui.hardware.model import Gpu, preferred
 
 # glibc's malloc by itself raises this to 32 MiB, keeps freed tensors in its heap and tears that to pieces: a step took
 # 1.4 to 1.7 times the memory it used. Larger blocks than this are the kernel's own, and gone when they are freed.
@@ -13,7 +13,7 @@ def one_gpu(environment: Mapping[str, str], gpus: Sequence[Gpu]) -> tuple[dict[s
     """Environment that shows a single process one NVIDIA GPU, and a remark when it could have seen several.
 
     TRL refuses several visible GPUs in one process, because Trainer would then use ``nn.DataParallel``. The choice is
-    the planner's (``Hardware.training_gpu``), so that what was predicted is what is used.
+    the planner's, so that what was predicted is what is used.
 
     Args:
         environment: of this process.
@@ -24,9 +24,9 @@ def one_gpu(environment: Mapping[str, str], gpus: Sequence[Gpu]) -> tuple[dict[s
         first = asked.split(",")[0]
         remark = f"CUDA_VISIBLE_DEVICES names several GPUs; this run uses the first, {first}"
         return {**environment, "CUDA_VISIBLE_DEVICES": first}, remark
-    if len(gpus) < 2:
+    best = preferred(gpus)
+    if best is None or len(gpus) < 2:
         return dict(environment), None
-    best = max(gpus, key=lambda gpu: gpu.free_bytes or 0)
     # NVML counts in PCI order, CUDA does so only when told; a GPU's own identifier needs no order.
     chosen = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": best.uuid or str(best.index)}
     remark = f"{len(gpus)} GPUs found; this run uses GPU {best.index}, the one with most memory free"

@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +44,6 @@ EVERY = [
 ]
 RUNS = [(kind, values) for kind in (*sorted(PROVEN), PADDED) for values in COVER]
 RUNS += [("llama", values) for values in EVERY]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -137,20 +129,23 @@ def test_what_a_processor_does_not_take_is_refused_before_anything_is_loaded(cho
     assert devices.DTYPES.keys() == {"bf16", "fp16", "fp32"}
 
 
+def nf4_job(folder: Path, tmp_path: Path) -> Job:
+    rows = write_jsonl(tmp_path / "rows.jsonl", make_rows(16))
+    request = RunRequest(model=str(folder), data=str(rows), overrides={"quantization": "nf4", "precision": "fp32"})
+    config = to_config(from_request(request, detect()))
+    return Job(create_run(config), config, lambda _: None, lambda: None)
+
+
 def test_an_answer_before_training_leaves_the_gradients_of_nf4_alone(
     model: Callable[[str], Path], tmp_path: Path
 ) -> None:
     """bitsandbytes would repack the weights for answers only, and the base model's gradients would be gone."""
-    rows = write_jsonl(tmp_path / "rows.jsonl", make_rows(16))
-    request = RunRequest(
-        model=str(model("qwen2")), data=str(rows), overrides={"quantization": "nf4", "precision": "fp32"}
-    )
-    config = to_config(from_request(request, detect()))
-    job = Job(create_run(config), config, lambda _: None, lambda: None)
+    folder = model("qwen2")
+    job = nf4_job(folder, tmp_path)
     ids = torch.arange(3, 35)[None]
 
     def gradient(*, answer: bool) -> torch.Tensor:
-        base = load_model(model("qwen2"), job, choose_device(config.recipe))
+        base = load_model(folder, job, choose_device(job.config.recipe))
         base.eval()
         if answer:
             with torch.no_grad():
@@ -168,11 +163,8 @@ def test_an_answer_before_training_leaves_the_gradients_of_nf4_alone(
 def test_a_quantised_model_on_a_processor_lets_go_of_the_checkpoint(
     model: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    rows = write_jsonl(tmp_path / "rows.jsonl", make_rows(16))
     folder = model("qwen2")
-    request = RunRequest(model=str(folder), data=str(rows), overrides={"quantization": "nf4", "precision": "fp32"})
-    config = to_config(from_request(request, detect()))
-    job = Job(create_run(config), config, lambda _: None, lambda: None)
-    loaded = load_model(folder, job, choose_device(config.recipe))
+    job = nf4_job(folder, tmp_path)
+    loaded = load_model(folder, job, choose_device(job.config.recipe))
     assert loaded.num_parameters() > 0
     assert str(folder) not in Path("/proc/self/maps").read_text(encoding="utf-8")

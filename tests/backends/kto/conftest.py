@@ -1,6 +1,6 @@
 """Tiny random models of several architectures, and trainings that record every step's loss and gradients."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,6 @@ from kto_tui.backends.hf.kto.trainer import ExactKTOTrainer
 from kto_tui.data.prepare import Prepared, Settings, prepare
 from kto_tui.data.rows import Message, Row
 from tests.tiny import make_model, make_rows
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,129 @@
+"""What people write for thumbs up and thumbs down, read as KTO labels. A polarity that was guessed says so."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import msgspec
+
+Scalar = bool | int | float | str | None
+Kind = Literal["boolean", "words", "numbers", "stars", "unknown"]
+
+# Pairs in the order good, bad; compared without case, spaces around and variation selectors.
+WORDS = (
+    ("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"), ("up", "down"), ("thumbs up", "thumbs down"),
+    ("thumbs_up", "thumbs_down"), ("thumbsup", "thumbsdown"), ("thumb_up", "thumb_down"), ("👍", "👎"), ("+1", "-1"),
+    ("good", "bad"), ("positive", "negative"), ("pos", "neg"), ("desirable", "undesirable"), ("chosen", "rejected"),
+    ("like", "dislike"), ("liked", "disliked"), ("upvote", "downvote"), ("upvoted", "downvoted"),
+    ("accept", "reject"), ("accepted", "rejected"), ("approve", "disapprove"), ("approved", "disapproved"),
+    ("correct", "incorrect"), ("helpful", "unhelpful"), ("pass", "fail"), ("ok", "not ok"), ("win", "lose"),
+)  # fmt: skip
+GOOD = {good: good for good, _ in WORDS}
+BAD = {bad: good for good, bad in WORDS}
+# Variation selectors and skin tones change how a thumb looks and not what it says.
+LOOKS = {0xFE0E: None, 0xFE0F: None, **dict.fromkeys(range(0x1F3FB, 0x1F400))}
+MOST_STARS = 5
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """How the values of a label column are read.
+
+    Attributes:
+        kind: of the values.
+        labels: value as text (``key``) to desirable or not; what is in neither is no label.
+        certain: nobody need confirm it: only values that are JSON's or TRL's own true and false.
+        because: the reason, in words.
+        unknown: values as text that are not read, the commonest first.
+        threshold: stars from here on are desirable; None for other kinds.
+    """
+
+    kind: Kind
+    labels: Mapping[str, bool]
+    certain: bool
+    because: str
+    unknown: tuple[str, ...] = ()
+    threshold: float | None = None
+
+    def label(self, value: object) -> bool | None:
+        """The label that ``value`` stands for; None where it stands for none."""
+        return self.labels.get(key(value))
+
+    def flipped(self) -> "Reading":
+        """The other polarity, as somebody confirmed it."""
+        labels = {name: not label for name, label in self.labels.items()}
+        return msgspec.structs.replace(self, labels=labels, because="turned round by you")
+
+
+def key(value: object) -> str:
+    """A value as text that is equal for values that mean the same: ``True``, ``" TRUE "``; ``1``, ``1.0``, ``"1"``."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return f"{value:g}" if math.isfinite(value) else ""
+    if not isinstance(value, str):
+        return ""
+    text = value.strip().translate(LOOKS).casefold()
+    number = _number(text)
+    return text if number is None or text.startswith("+") else f"{number:g}"
+
+
+def _number(text: str) -> float | None:
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if math.isfinite(found) and "_" not in text else None
+
+
+def read_labels(counts: Mapping[Scalar, int], *, threshold: float | None = None) -> Reading:
+    """How a column with these values, and how often each occurs, is most likely meant.
+
+    Args:
+        counts: occurrences by value; empty values count as missing labels and decide nothing.
+        threshold: stars from here on are desirable; None: above the middle of the scale.
+    """
+    by_key: dict[str, int] = {}
+    for value, count in counts.items():
+        if name := key(value):
+            by_key[name] = by_key.get(name, 0) + count
+    names = sorted(by_key, key=lambda name: (-by_key[name], name))
+    if names and set(names) <= {"true", "false"}:
+        return Reading("boolean", {name: name == "true" for name in names}, True, "true and false are TRL's own labels")
+    numbers = {name: number for name in names if (number := _number(name)) is not None}
+    if len(numbers) > len(names) / 2:
+        return _read_numbers(numbers, names, threshold)
+    return _read_words(names)
+
+
+def _read_words(names: Iterable[str]) -> Reading:
+    labels = {name: name in GOOD for name in names if name in GOOD or name in BAD}
+    unknown = tuple(name for name in names if name not in labels)
+    if not labels:
+        return Reading("unknown", {}, False, "no word among them says good or bad", unknown)
+    good = [name for name, label in labels.items() if label]
+    bad = [name for name, label in labels.items() if not label]
+    said = " and ".join(f"{_list(some)} {how}" for some, how in ((good, "as good"), (bad, "as bad")) if some)
+    return Reading("words", labels, False, f"reads {said}", unknown)
+
+
+def _read_numbers(numbers: Mapping[str, float], names: Iterable[str], threshold: float | None) -> Reading:
+    unknown = tuple(name for name in names if name not in numbers)
+    values = set(numbers.values())
+    if threshold is None and (values <= {0, 1} or values <= {-1, 1}):
+        low = "-1" if -1 in values else "0"
+        labels = {name: number > 0 for name, number in numbers.items()}
+        return Reading("numbers", labels, False, f"reads 1 as good and {low} as bad", unknown)
+    stars = all(1 <= value <= MOST_STARS for value in values)
+    if threshold is None and not stars:
+        return Reading("unknown", {}, False, "numbers of no known scale: give a threshold", tuple(names))
+    limit = threshold if threshold is not None else (1 + MOST_STARS) / 2
+    # Without a threshold the middle of the scale is neither good nor bad.
+    labels = {name: number >= limit for name, number in numbers.items() if threshold is not None or number != limit}
+    unknown += tuple(name for name in numbers if name not in labels)
+    why = f"{limit:g} and more" if threshold is not None else f"more than {limit:g} of {MOST_STARS} stars"
+    left = "" if threshold is not None or limit not in values else f"; {limit:g} is read as neither"
+    return Reading("stars", labels, False, f"reads {why} as good, less as bad{left}", unknown, limit)
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in names)

@@ -11,20 +11,34 @@ import msgspec
 from kto_tui.errors import UserError
 
 
-class Message(msgspec.Struct, frozen=True):
-    """One chat turn."""
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One chat turn. ``tool_calls``: JSON text of the list of calls an assistant makes, empty without."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tool_calls: str = ""
+    name: str = ""
+    tool_call_id: str = ""
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One judged answer. Plain rows carry strings, conversational rows message tuples (TRL's unpaired format)."""
+    """One judged answer. Plain rows carry strings, conversational rows message tuples (TRL's unpaired format).
+
+    Attributes:
+        prompt: what was asked.
+        completion: the judged answer.
+        label: True for desirable.
+        line: where its record begins in its file.
+        number: counted from 1 over all rows the source yields, before any is left out; 0 where nobody counted.
+        tools: JSON text of the list of tools the model could call, empty without.
+    """
 
     prompt: str | tuple[Message, ...]
     completion: str | tuple[Message, ...]
     label: bool
     line: int
+    number: int = 0
+    tools: str = ""
 
     @property
     def characters(self) -> int:

@@ -5,11 +5,13 @@ from typing import Literal
 import msgspec
 
 Role = Literal[
-    "prompt", "completion", "label", "system", "context", "messages", "chosen", "rejected", "history", "tools", "ignore"
-]
+    "prompt", "completion", "label", "system", "context", "messages", "chosen", "rejected", "first", "second",
+    "preferred", "history", "tools", "ignore",
+]  # fmt: skip
+# first, second: two answers of which the column ``preferred`` names the better one; context: stands below the prompt.
 
 
-class DataChoices(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class DataChoices(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Decisions on one data file, saved as ``[choices]`` of ``run.toml``; the file itself is never changed.
 
     Attributes:

@@ -75,7 +75,7 @@ def _number(text: str) -> float | None:
     return found if math.isfinite(found) and "_" not in text else None
 
 
-def read_labels(counts: Mapping[Scalar, int], *, threshold: float | None = None) -> Reading:
+def read_labels(counts: Mapping[Scalar, int] | Mapping[str, int], *, threshold: float | None = None) -> Reading:
     """How a column with these values, and how often each occurs, is most likely meant.
 
     Args:
@@ -87,8 +87,11 @@ def read_labels(counts: Mapping[Scalar, int], *, threshold: float | None = None)
         if name := key(value):
             by_key[name] = by_key.get(name, 0) + count
     names = sorted(by_key, key=lambda name: (-by_key[name], name))
-    if names and set(names) <= {"true", "false"}:
-        return Reading("boolean", {name: name == "true" for name in names}, True, "true and false are TRL's own labels")
+    booleans = {name: name == "true" for name in names if name in {"true", "false"}}
+    if 2 * sum(map(by_key.__getitem__, booleans)) > sum(by_key.values()):
+        others = tuple(name for name in names if name not in booleans)
+        if not any(name in GOOD or name in BAD for name in others):
+            return Reading("boolean", booleans, True, "true and false are TRL's own labels", others)
     numbers = {name: number for name in names if (number := _number(name)) is not None}
     if len(numbers) > len(names) / 2:
         return _read_numbers(numbers, names, threshold)

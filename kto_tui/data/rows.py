@@ -1,20 +1,20 @@
-"""Reads KTO rows from JSONL: every row is checked, and a bad one is named by file and line."""
+"""KTO rows: judged answers, as every backend takes them."""
 
-import hashlib
-import os
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from kto_tui.errors import UserError
 
+MessageRole = Literal["system", "user", "assistant", "tool"]
+
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     """One chat turn. ``tool_calls``: JSON text of the list of calls an assistant makes, empty without."""
 
-    role: Literal["system", "user", "assistant", "tool"]
+    role: MessageRole
     content: str
     tool_calls: str = ""
     name: str = ""
@@ -52,21 +52,33 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Dataset(msgspec.Struct, frozen=True):
-    """All rows of one file and its SHA-256."""
+    """The rows of one source that are trained on.
+
+    Attributes:
+        path: of its file or folder.
+        rows: in order; mapped from disk, not held in memory.
+        fingerprint: SHA-256 over rows and labels.
+        desirable: rows labelled true.
+        mean_characters: of a row.
+        p95_characters: what 95 % of the rows stay below.
+    """
 
     path: Path
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
     fingerprint: str
-
-    @property
-    def desirable(self) -> int:
-        """How many rows are labelled true."""
-        return sum(row.label for row in self.rows)
+    desirable: int
+    mean_characters: float
+    p95_characters: int
 
     @property
     def undesirable(self) -> int:
         """How many rows are labelled false."""
         return len(self.rows) - self.desirable
+
+    @property
+    def chat(self) -> bool:
+        """Whether rows are chat messages, else text; all rows of a source are one or the other."""
+        return not isinstance(self.rows[0].prompt, str)
 
 
 def text_of(part: str | tuple[Message, ...]) -> str:
@@ -74,115 +86,6 @@ def text_of(part: str | tuple[Message, ...]) -> str:
     if isinstance(part, str):
         return part
     return "\n".join(f"{message.role}: {message.content}" for message in part)
-
-
-_ROW_HINT = (
-    'Each line needs prompt, completion and label, for example {"prompt": "...", "completion": "...", "label": true}'
-)
-
-
-def _turns(value: object, name: str, place: str) -> str | tuple[Message, ...]:
-    if isinstance(value, str):
-        if not value.strip():
-            raise UserError(f"The {name} is empty", mend="Write one or remove the row", where=place)
-        return value
-    try:
-        turns = msgspec.convert(value, tuple[Message, ...])
-    except msgspec.ValidationError as error:
-        raise UserError(
-            f"The {name} is neither text nor chat messages ({error})",
-            mend='Use a string, or a list like [{"role": "user", "content": "..."}]',
-            where=place,
-        ) from None
-    if not turns or not any(turn.content.strip() for turn in turns):
-        raise UserError(f"The {name} is empty", mend="Write one or remove the row", where=place)
-    return turns
-
-
-def _row(record: object, place: str, line: int) -> Row:
-    if not isinstance(record, dict):
-        raise UserError("The line is not a JSON object", mend=_ROW_HINT, where=place)
-    fields: dict[str, Any] = record
-    for name in ("prompt", "completion"):
-        if name not in fields:
-            raise UserError(f"The row has no {name}", mend=_ROW_HINT, where=place)
-    label = fields.get("label")
-    if label is None:
-        raise UserError(
-            "The row has no label", mend='Add "label": true (thumbs up) or false (thumbs down)', where=place
-        )
-    if not isinstance(label, bool):
-        raise UserError(
-            f"The label is {msgspec.json.encode(label).decode()}, neither true nor false",
-            mend="Write true for thumbs up or false for thumbs down, without quotes",
-            where=place,
-        )
-    prompt = _turns(fields["prompt"], "prompt", place)
-    completion = _turns(fields["completion"], "completion", place)
-    if isinstance(prompt, str) != isinstance(completion, str):
-        raise UserError(
-            "Prompt and completion differ in kind: one is text, the other chat messages",
-            mend="Write both as text or both as messages",
-            where=place,
-        )
-    if not isinstance(completion, str) and completion[-1].role != "assistant":
-        raise UserError(
-            f"The completion ends with the role {completion[-1].role!r}",
-            mend="The judged answer must be the assistant's",
-            where=place,
-        )
-    return Row(prompt, completion, label, line)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    try:
-        with path.open("rb") as file:
-            for number, raw in enumerate(file, start=1):
-                line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
-                if line.strip():
-                    yield number, line
-    except OSError as error:
-        raise UserError(
-            f"The data file cannot be read ({error.strerror or error})",
-            mend="Check the path and its permissions",
-            where=str(path),
-        ) from None
-
-
-def read_rows(path: Path) -> Dataset:
-    """All rows of a JSONL file.
-
-    Raises:
-        UserError: the file is missing, unreadable or empty, a line is not a valid row, or rows of text and of chat
-            messages are mixed; the message names file and line.
-    """
-    if os.path.isdir(path):  # noqa: PTH112 - pathlib raises on names that are too long
-        raise UserError("This is a folder, not a data file", mend="Name a .jsonl file", where=str(path))
-    if not os.path.exists(path):  # noqa: PTH110 - as above
-        raise UserError(
-            "There is no such data file", mend="Check the path; it is read from this machine", where=str(path)
-        )
-    if not os.path.isfile(path):  # noqa: PTH113 - as above; a FIFO would wait for a writer for ever
-        raise UserError("This is not a regular file", mend="Name a .jsonl file", where=str(path))
-    digest = hashlib.sha256()
-    rows: list[Row] = []
-    for number, line in _lines(path):
-        digest.update(line)
-        place = f"{path}:{number}"
-        try:
-            record = msgspec.json.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise UserError(f"The line is not JSON ({error})", mend=_ROW_HINT, where=place) from None
-        rows.append(_row(record, place, number))
-        if isinstance(rows[0].prompt, str) != isinstance(rows[-1].prompt, str):
-            raise UserError(
-                "The file mixes text rows and chat rows",
-                mend="Write all rows in the same form as the first",
-                where=place,
-            )
-    if not rows:
-        raise UserError("The data file has no rows", mend=_ROW_HINT, where=str(path))
-    return Dataset(path, tuple(rows), digest.hexdigest())
 
 
 def require_both_labels(dataset: Dataset) -> Dataset:

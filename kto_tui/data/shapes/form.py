@@ -31,6 +31,11 @@ class Form(msgspec.Struct, frozen=True):
     because: str
     paired: bool = False
 
+    @property
+    def label(self) -> str | None:
+        """The column that holds labels; None where the shape itself says which answers are good."""
+        return None if self.paired else next((name for name, role in self.columns.items() if role == "label"), None)
+
 
 class RawRow(msgspec.Struct, frozen=True, gc=False):
     """One answer as it was found, its label not interpreted yet; ``True`` and ``False`` where the shape says it.

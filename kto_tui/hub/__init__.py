@@ -1,1 +1,1 @@
-"""Models from the Hugging Face hub: a child program fetches them, nothing else here needs the hub's library."""
+"""Models and data sets of the Hugging Face hub: a child program fetches them, nothing else needs the hub's library."""

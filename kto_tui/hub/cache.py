@@ -6,15 +6,20 @@ Layout: huggingface_hub's guide "Understand caching". Which endpoint a model cam
 import contextlib
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
+from kto_tui.atomic import write_atomically
 from kto_tui.errors import UserError
+from kto_tui.hub.request import RepoType, Request
 from kto_tui.hub.selection import describes_model, index_of, weights_among
 from kto_tui.paths import hub_cache
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
+# Beside a data set's blobs, and deleted with them: what was asked for is not to be seen from the files.
+RECORD = "kto-tui.json"
 
 
 class Revision(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,9 +58,50 @@ class CachedModel(msgspec.Struct, frozen=True, kw_only=True):
         return self.main is not None and self.main.complete
 
 
-def folder_of(model_id: str) -> Path:
-    """Where the cache keeps ``model_id``, whether it is there or not."""
-    return hub_cache() / f"models--{model_id.replace('/', '--')}"
+class Fetched(msgspec.Struct, frozen=True, kw_only=True):
+    """What a finished download of a data set was asked for, and the files it brought."""
+
+    revision: str | None
+    config: str | None
+    split: str | None
+    commit: str
+    files: tuple[str, ...]
+
+
+def folder_of(repo_id: str, repo_type: RepoType = "model") -> Path:
+    """Where the cache keeps ``repo_id``, whether it is there or not."""
+    return hub_cache() / f"{repo_type}s--{repo_id.replace('/', '--')}"
+
+
+def cached_dataset(
+    data_id: str, revision: str | None = None, config: str | None = None, split: str | None = None
+) -> Path | None:
+    """Folder of what an earlier download of this part, or of all splits, brought; None where a file of it is gone.
+
+    What other programs fetched is not taken: whether it is all there only the hub can tell.
+    """
+    folder = folder_of(data_id, "dataset")
+    for one in _fetched(folder) if HUB_ID.fullmatch(data_id) else []:
+        if (one.revision, one.config) == (revision, config) and one.split in {None, split}:
+            snapshot = folder / "snapshots" / one.commit
+            if all((snapshot / file).exists() for file in one.files):
+                return snapshot
+    return None
+
+
+def record_dataset(asked: Request, commit: str, files: Iterable[str]) -> None:
+    """Remember that ``files`` are here, and that they are all that was asked for."""
+    folder = folder_of(asked.id, "dataset")
+    told = Fetched(revision=asked.revision, config=asked.config, split=asked.split, commit=commit, files=tuple(files))
+    key = (told.revision, told.config, told.split)
+    others = [one for one in _fetched(folder) if (one.revision, one.config, one.split) != key]
+    write_atomically(folder / RECORD, msgspec.json.encode([told, *others]))
+
+
+def _fetched(folder: Path) -> list[Fetched]:
+    with contextlib.suppress(OSError, msgspec.DecodeError):
+        return msgspec.json.decode((folder / RECORD).read_bytes(), type=list[Fetched])
+    return []
 
 
 def cached(model_id: str) -> CachedModel | None:

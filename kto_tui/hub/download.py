@@ -1,23 +1,13 @@
 """Starts the download program and hands on what it says; no library of the hub's is imported here."""
 
-import contextlib
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import Self
-
-import msgspec
 
 from kto_tui.hub import sentences
 from kto_tui.hub.cache import HUB_ID, cached
+from kto_tui.hub.request import RepoType
 from kto_tui.hub.updates import Done, Failed, Progressed, Update
+from kto_tui.program import Program
 from kto_tui.starter import MODEL_ID
-
-PATIENCE_SECONDS = 5.0
-_decoder: msgspec.json.Decoder[Update] = msgspec.json.Decoder(Update)
 
 
 def must_fetch(model_id: str) -> bool:
@@ -39,53 +29,30 @@ def to_fetch(model_id: str, size: int | None) -> int | None:
     return 0 if found.complete else max(0, size - found.size_bytes)
 
 
-class Download:
-    """One running download. Iterate for its updates, the last is ``Done`` or ``Failed``; leaving the block ends it.
+class Download(Program[Update]):
+    """One running download of what ``Request`` describes. What has arrived when it ends is gone on from next time.
 
-    ``cancel`` may be called from another thread than the one that iterates.
+    The last update is ``Done`` or ``Failed``.
     """
 
-    def __init__(self, model_id: str, revision: str | None = None) -> None:
-        asked = [] if revision is None else ["--revision", revision]
-        # A session of its own: Ctrl-C reaches the program only by way of ``cancel``.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "kto_tui.hub.fetch", *asked, "--", model_id],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            env={**os.environ, "PYTHONSAFEPATH": "1"},
-        )
-        self._cancelled = False
+    def __init__(
+        self,
+        repo_id: str,
+        revision: str | None = None,
+        repo_type: RepoType = "model",
+        config: str | None = None,
+        split: str | None = None,
+    ) -> None:
+        part = {"repo-type": repo_type, "revision": revision, "config": config, "split": split}
+        asked = [f"--{name}={value}" for name, value in part.items() if value is not None]
+        super().__init__("kto_tui.hub.fetch", [*asked, "--", repo_id], Update)
 
     def __iter__(self) -> Iterator[Update]:
         last: Update | None = None
-        for line in self._process.stdout or ():
-            with contextlib.suppress(msgspec.DecodeError):
-                last = _decoder.decode(line)
-                yield last
-        code = self._process.wait()
+        for last in super().__iter__():
+            yield last
         if not isinstance(last, Done | Failed):
-            how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            yield sentences.interrupted() if self._cancelled else sentences.unexpected(how)
-
-    def cancel(self) -> None:
-        """Ask it to end; what has arrived stays and is gone on from next time."""
-        self._cancelled = True
-        self._process.terminate()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.cancel()
-        try:
-            self._process.wait(PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+            yield sentences.interrupted() if self.cancelled else sentences.unexpected(self.ended or "exit code 0")
 
 
 def tenths(updates: Iterable[Update]) -> Iterator[Update]:

@@ -5,9 +5,11 @@ import errno
 from huggingface_hub import errors
 
 from kto_tui.hub import sentences
+from kto_tui.hub.request import Request
 from kto_tui.hub.settings import token_known
 from kto_tui.hub.updates import Failed
 from kto_tui.paths import hub_cache
+from kto_tui.repository import UnknownPartError
 
 # The HTTP library's own base class, by whichever name huggingface_hub uses that library.
 NetworkError: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
@@ -21,22 +23,24 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error
         self.failed = failed
 
 
-def explain(error: BaseException, model_id: str, revision: str | None) -> Failed:
+def explain(error: BaseException, asked: Request) -> Failed:
     """Why the download ended. No text of the exception is passed on: it may hold signed addresses."""
     if isinstance(error, NetworkError) and not isinstance(error, errors.HfHubHTTPError):
         return sentences.unreachable(type(error).__name__)
     match error:
         case Refused():
             return error.failed
+        case UnknownPartError():
+            return sentences.no_part(error)
         case errors.HFValidationError():
-            return sentences.not_an_id()
+            return sentences.not_an_id(asked.repo_type)
         case errors.OfflineModeIsEnabled():
-            return sentences.told_to_stay_offline()
+            return sentences.told_to_stay_offline(asked.repo_type)
         case errors.HfHubHTTPError():
-            return _explain_answer(error, model_id, revision)
+            return _explain_answer(error, asked)
         case errors.LocalEntryNotFoundError():
             cause = error.__cause__
-            return explain(cause, model_id, revision) if cause is not None else sentences.unreachable("no answer")
+            return explain(cause, asked) if cause is not None else sentences.unreachable("no answer")
         case errors.FileMetadataError():
             return sentences.not_a_hub()
         case OSError():
@@ -45,22 +49,22 @@ def explain(error: BaseException, model_id: str, revision: str | None) -> Failed
             return sentences.unexpected(type(error).__name__)
 
 
-def _explain_answer(error: errors.HfHubHTTPError, model_id: str, revision: str | None) -> Failed:
+def _explain_answer(error: errors.HfHubHTTPError, asked: Request) -> Failed:
     status = error.response.status_code
-    # With a good token a missing model is 404 and a gated one 403: 401 then means that the token itself is refused.
+    # With a good token what is missing is 404 and what is gated 403: 401 then means that the token itself is refused.
     if status == 401 and token_known():
         return sentences.token_refused()
     match error:
         case errors.GatedRepoError():
-            return sentences.gated(model_id)
+            return sentences.gated(asked.id, asked.repo_type)
         case errors.DisabledRepoError():
-            return sentences.disabled()
+            return sentences.disabled(asked.repo_type)
         case errors.RevisionNotFoundError():
-            return sentences.revision_missing(revision)
+            return sentences.revision_missing(asked.revision, asked.repo_type)
         case _ if status in {401, 404}:
-            return sentences.missing()
+            return sentences.missing(asked.repo_type)
         case _ if status == 403:
-            return sentences.token_too_weak()
+            return sentences.token_too_weak(asked.repo_type)
         case _:
             return sentences.server_error(status)
 

@@ -1,13 +1,17 @@
-"""Every sentence about getting a model, in one place: the command line, the wizard and the worker say the same."""
+"""Every sentence about getting what the hub has: the command line, the wizard and the worker say the same."""
 
 from kto_tui import units
 from kto_tui.environment import INSTALL
+from kto_tui.hub.data_files import CONVERTED
+from kto_tui.hub.request import NOUNS, RepoType
 from kto_tui.hub.selection import lacks_room
-from kto_tui.hub.settings import endpoint, token_known
+from kto_tui.hub.settings import endpoint, page, token_known
 from kto_tui.hub.updates import Failed, Noted, Progressed, Update
 from kto_tui.paths import hub_cache
+from kto_tui.repository import UnknownPartError
 
 NOT_LOGGED_IN = "No token is here yet, neither in HF_TOKEN nor from hf auth login"
+SHOWN = 12
 AGAIN = "Start the download again: it goes on where it stopped"
 
 
@@ -32,28 +36,29 @@ def line(update: Update) -> str | None:
             return None
 
 
-def login_steps(model_id: str) -> list[str]:
-    """How to become allowed to fetch a gated model."""
+def login_steps(repo_id: str, repo_type: RepoType = "model") -> list[str]:
+    """How to become allowed to fetch what is gated."""
     return [
-        f"1. Accept its licence (some authors answer each request themselves):\n   {endpoint()}/{model_id}",
+        f"1. Accept its licence (some authors answer each request themselves):\n   {page(repo_id, repo_type)}",
         f"2. Create a token of type read:\n   {endpoint()}/settings/tokens",
         "3. In another terminal: hf auth login\n   (or leave, and start kto-tui with HF_TOKEN set)",
         "4. Come back here and press r to try again",
     ]
 
 
-def gated(model_id: str) -> Failed:
-    """The model wants an account that accepted its licence."""
+def gated(repo_id: str, repo_type: RepoType = "model") -> Failed:
+    """It wants an account that accepted its licence."""
+    what, where = f"This {NOUNS[repo_type]} is gated", page(repo_id, repo_type)
     if token_known():
         return Failed(
             kind="gated",
-            message="This model is gated, and the account of your token has no access to it",
-            mend=f"Accept its licence, or ask for access, at {endpoint()}/{model_id}, with the account of the token",
+            message=f"{what}, and the account of your token has no access to it",
+            mend=f"Accept its licence, or ask for access, at {where}, with the account of the token",
         )
     return Failed(
         kind="gated",
-        message="This model is gated, and nobody is logged in",
-        mend=f"Accept its licence at {endpoint()}/{model_id}, then log in with: hf auth login (or set HF_TOKEN)",
+        message=f"{what}, and nobody is logged in",
+        mend=f"Accept its licence at {where}, then log in with: hf auth login (or set HF_TOKEN)",
     )
 
 
@@ -66,64 +71,69 @@ def token_refused() -> Failed:
     )
 
 
-def token_too_weak() -> Failed:
+def token_too_weak(repo_type: RepoType) -> Failed:
     """The token is good, but not for this."""
     return Failed(
         kind="token",
-        message="Your token may not read this model",
+        message=f"Your token may not read this {NOUNS[repo_type]}",
         mend=f"Create one of type read at {endpoint()}/settings/tokens, then: hf auth login (or set HF_TOKEN)",
     )
 
 
-def missing() -> Failed:
-    """No such model, or one that is hidden."""
+def missing(repo_type: RepoType) -> Failed:
+    """No such repository, or one that is hidden."""
+    what = f"{endpoint()} knows no such {NOUNS[repo_type]}, or it is private"
     if token_known():
         return Failed(
             kind="missing",
-            message=f"{endpoint()} knows no such model, or it is private and your account may not see it",
+            message=f"{what} and your account may not see it",
             mend="Check the spelling, or the account of your token",
         )
     return Failed(
         kind="missing",
-        message=f"{endpoint()} knows no such model, or it is private: without a login it does not tell which",
+        message=f"{what}: without a login it does not tell which",
         mend="Check the spelling, or log in with: hf auth login (or set HF_TOKEN)",
     )
 
 
-def revision_missing(revision: str | None) -> Failed:
-    """The model is there, the revision is not."""
+def revision_missing(revision: str | None, repo_type: RepoType) -> Failed:
+    """The repository is there, the revision is not."""
     return Failed(
         kind="missing",
-        message=f"The model has no revision {revision or 'main'}",
+        message=f"The {NOUNS[repo_type]} has no revision {revision or 'main'}",
         mend="Name a branch, tag or commit it has",
     )
 
 
-def not_an_id() -> Failed:
+def not_an_id(repo_type: RepoType) -> Failed:
     """What was asked for cannot be a name on the hub."""
     return Failed(
         kind="missing",
         message="This is neither a folder nor a hub id",
-        mend="Give an existing folder or a name like org/model",
+        mend=f"Give an existing folder or a name like org/{'model' if repo_type == 'model' else 'name'}",
     )
 
 
-def renamed(name: str) -> Failed:
-    """The model has another id by now."""
-    return Failed(kind="renamed", message=f"This model is called {name} now", mend=f"Choose {name}", renamed_to=name)
+def renamed(name: str, repo_type: RepoType) -> Failed:
+    """It has another id by now."""
+    what = f"This {NOUNS[repo_type]} is called {name} now"
+    return Failed(kind="renamed", message=what, mend=f"Choose {name}", renamed_to=name)
 
 
-def disabled() -> Failed:
-    """The hub took the model down."""
-    return Failed(kind="other", message="The hub has disabled access to this model", mend="Choose another model")
+def disabled(repo_type: RepoType) -> Failed:
+    """The hub took it down."""
+    noun = NOUNS[repo_type]
+    return Failed(kind="other", message=f"The hub has disabled access to this {noun}", mend=f"Choose another {noun}")
 
 
-def told_to_stay_offline() -> Failed:
+def told_to_stay_offline(repo_type: RepoType) -> Failed:
     """The environment forbids the network."""
+    models = "choose a model that is here (kto-tui models --cached)"
+    mend = models if repo_type == "model" else "give the folder where its files are"
     return Failed(
         kind="offline",
-        message="This model is not (wholly) on this machine, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set",
-        mend="Unset it, or choose a model that is here (kto-tui models --cached)",
+        message=f"This {NOUNS[repo_type]} is not (wholly) here, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set",
+        mend=f"Unset it, or {mend}",
     )
 
 
@@ -193,6 +203,44 @@ def server_error(status: int) -> Failed:
 def not_trainable(why: str) -> Failed:
     """The repository has no checkpoint that Transformers would load."""
     return Failed(kind="other", message=f"This repository {why}", mend="Choose a Transformers checkpoint")
+
+
+def no_data(script: str | None) -> Failed:
+    """The data set's repository has no file of rows, and the hub's own conversion of it is missing."""
+    why = (
+        "has no parquet, jsonl, json, csv, tsv or arrow files"
+        if script is None
+        else f"gets its rows from the program {script}, which is never run"
+    )
+    return Failed(
+        kind="other",
+        message=f"This repository {why}, and the hub has not converted it",
+        mend="Choose another data set or revision, or give a folder with its files",
+    )
+
+
+def no_part(error: UnknownPartError) -> Failed:
+    """A config or split must be named, or the one that was is not there."""
+    shown = [name if name.isprintable() else repr(name) for name in error.known[:SHOWN]]
+    known = ", ".join(shown + ["..."] * (len(error.known) > SHOWN))
+    return Failed(
+        kind="other",
+        message=f"This data set has {f'no {error.part} {error.asked!r}' if error.asked else f'several {error.part}s'}",
+        mend=f"Name one of its {error.part}s: {known}" if known else f"Name no {error.part}",
+        choices=error.known,
+        part=error.part,
+    )
+
+
+def not_run(script: str) -> str:
+    """That a program of the repository plays no part."""
+    return f"the program {script} of this repository is not run; its data files are taken as they are"
+
+
+def converted(*, partial: bool) -> str:
+    """That the rows are not the author's files."""
+    part = ", which holds only the first part of them" if partial else ""
+    return f"main has no data files of these rows: taking the hub's own conversion ({CONVERTED}){part}"
 
 
 def damaged(name: str) -> Failed:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from kto_tui.hub.request import RepoType
 from kto_tui.paths import hub_home
 
 TRUE = {"1", "on", "yes", "true"}
@@ -13,6 +14,11 @@ TRUE = {"1", "on", "yes", "true"}
 def endpoint() -> str:
     """Address of the hub or of the mirror that ``HF_ENDPOINT`` names, without a closing slash."""
     return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+
+def page(repo_id: str, repo_type: RepoType = "model") -> str:
+    """Address of a repository as a browser shows it."""
+    return f"{endpoint()}/{'datasets/' if repo_type == 'dataset' else ''}{repo_id}"
 
 
 def is_address(text: str) -> bool:

@@ -36,7 +36,7 @@ class Noted(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="n
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="done"):
-    """The model is in the cache: ``path`` of its folder, ``revision`` as a commit, the bytes that were fetched now."""
+    """It is in the cache: ``path`` of its folder, ``revision`` as a commit, the bytes that were fetched now."""
 
     path: str
     revision: str
@@ -44,12 +44,17 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="do
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="failed"):
-    """The model is not (wholly) here; ``message`` and ``mend`` as in ``UserError``."""
+    """It is not (wholly) here; ``message`` and ``mend`` as in ``UserError``.
+
+    ``choices``: the configs, or splits, of a data set of which one must be named; ``part``: which of the two.
+    """
 
     kind: Kind
     message: str
     mend: str
     renamed_to: str | None = None
+    choices: tuple[str, ...] = ()
+    part: str = ""
 
 
 Update = Progressed | Noted | Done | Failed

@@ -1,7 +1,7 @@
 """A small stand-in for the hub: the answers that huggingface_hub reads, over two ports (the hub and its file store).
 
-What it answers follows huggingface_hub 2.4: ``hf_api.model_info`` and ``list_repo_tree``, ``file_download``'s headers,
-``utils/_http.hf_raise_for_status`` for the error codes.
+What it answers follows huggingface_hub 2.4: ``hf_api.model_info``, ``dataset_info`` and ``list_repo_tree``,
+``file_download``'s headers, ``utils/_http.hf_raise_for_status`` for the error codes.
 """
 
 import hashlib
@@ -16,19 +16,36 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import yaml
+
 TOKEN, POOR_TOKEN = "hf_goodgoodgood", "hf_strangerdanger"
-COMMIT = "c0ffee" + "0" * 34
+COMMIT, CONVERTED_COMMIT = "c0ffee" + "0" * 34, "decade" + "0" * 34
 
 
 @dataclass
 class Repo:
-    """A model and how the hub behaves about it."""
+    """A model or data set and how the hub behaves about it. ``converted``: the branch of its own conversion."""
 
     files: dict[str, bytes]
+    converted: dict[str, bytes] | None = None
     gated: bool = False
     private: bool = False
     renamed_to: str | None = None
     disabled: bool = False
+
+    def at(self, revision: str) -> tuple[str, dict[str, bytes]] | None:
+        """The commit that ``revision`` means, and its files."""
+        if revision in {"", "main", COMMIT}:
+            return COMMIT, self.files
+        if revision in {"refs/convert/parquet", CONVERTED_COMMIT} and self.converted is not None:
+            return CONVERTED_COMMIT, self.converted
+        return None
+
+    @property
+    def card(self) -> Any:
+        """What stands between the dashes at the top of the README."""
+        parts = self.files.get("README.md", b"").decode().split("---\n")
+        return yaml.safe_load(parts[1]) if len(parts) > 2 else None
 
 
 @dataclass
@@ -36,6 +53,7 @@ class Hub:
     """The stand-in's state: what it has, how it misbehaves, what it was asked."""
 
     repos: dict[str, Repo] = field(default_factory=dict)
+    datasets: dict[str, Repo] = field(default_factory=dict)
     # Cut the connection once, after so many bytes of a file; seconds between chunks; an error for every request.
     cut_after: dict[str, int] = field(default_factory=dict)
     delay: float = 0.0
@@ -55,7 +73,7 @@ class Hub:
 
 
 def is_lfs(name: str) -> bool:
-    return name.endswith((".safetensors", ".bin"))
+    return name.endswith((".safetensors", ".bin", ".parquet", ".arrow"))
 
 
 def etag(name: str, content: bytes) -> str:
@@ -119,8 +137,8 @@ class _Store(_Quiet):
         if "Authorization" in self.headers:
             self.hub.leaked.append(self.path)
         digest = self.path.split("/")[1].split("?")[0]
-        for repo in self.hub.repos.values():
-            for name, content in repo.files.items():
+        for repo in (*self.hub.repos.values(), *self.hub.datasets.values()):
+            for name, content in (repo.files | (repo.converted or {})).items():
                 if etag(name, content) == digest:
                     self.stream(name, content, ETag=f'"{digest}"')
                     return
@@ -134,19 +152,20 @@ class _Front(_Quiet):
             self.answer(self.hub.broken)
             return
         path = unquote(urlsplit(self.path).path)
-        if path.startswith("/api/models/"):
-            self.api(path.removeprefix("/api/models/"))
+        self.repos = self.hub.datasets if path.startswith(("/api/datasets/", "/datasets/")) else self.hub.repos
+        if path.startswith("/api/"):
+            self.api(*path.split("/", 3)[2:])
         else:
-            model_id, _, rest = path.lstrip("/").partition("/resolve/")
-            self.file(model_id, *rest.split("/", 1))
+            repo_id, _, rest = path.lstrip("/").removeprefix("datasets/").partition("/resolve/")
+            self.file(repo_id, *rest.split("/", 1))
 
-    def known(self, model_id: str, *, open_gate: bool) -> Repo | None:
-        """The model, when whoever asks may see it; else the hub's own kind of refusal has been sent."""
+    def known(self, repo_id: str, *, open_gate: bool) -> Repo | None:
+        """The repository, when whoever asks may see it; else the hub's own kind of refusal has been sent."""
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if token not in {"", TOKEN, POOR_TOKEN}:
             self.answer(401, X_Error_Message="Invalid credentials in Authorization header")
             return None
-        repo = self.hub.repos.get(model_id)
+        repo = self.repos.get(repo_id)
         if repo is None or (repo.private and token != TOKEN):
             self.answer(404 if token else 401, X_Error_Code="RepoNotFound", X_Error_Message="Repository not found")
         elif repo.disabled:
@@ -157,43 +176,46 @@ class _Front(_Quiet):
             return repo
         return None
 
-    def api(self, rest: str) -> None:
-        model_id, name, revision = (*rest.replace("/tree/", "/revision/").partition("/revision/"),)
-        repo = self.known(model_id, open_gate=True)
+    def api(self, kind: str, rest: str) -> None:
+        repo_id, name, revision = (*rest.replace("/tree/", "/revision/").partition("/revision/"),)
+        repo = self.known(repo_id, open_gate=True)
         if repo is None:
             return
         if repo.renamed_to is not None:
-            self.answer(307, Location=f"/api/models/{repo.renamed_to}{name}{revision}")
+            self.answer(307, Location=f"/api/{kind}/{repo.renamed_to}{name}{revision}")
             return
-        if revision not in {"", "main", COMMIT}:
+        found = repo.at(revision)
+        if found is None:
             self.answer(404, X_Error_Code="RevisionNotFound", X_Error_Message="Invalid rev id")
             return
         files = []
-        for file, content in repo.files.items():
+        for file, content in found[1].items():
             entry = {"rfilename": file, "path": file, "type": "file", "size": len(content)}
             entry |= {"blobId": self.hub.etag_prefix + etag("", content), "oid": etag("", content)}
             if is_lfs(file):
                 digest = etag(file, content)
                 entry["lfs"] = {"sha256": digest, "oid": digest, "size": len(content), "pointerSize": 134}
             files.append(entry)
-        told = {"id": model_id, "modelId": model_id, "sha": COMMIT, "private": repo.private, "siblings": files}
+        told = {"id": repo_id, "modelId": repo_id, "sha": found[0], "private": repo.private, "siblings": files}
+        told |= {"cardData": repo.card} if found[0] == COMMIT and repo.card else {}
         body = json.dumps(files if "/tree/" in rest else told | {"gated": "auto" if repo.gated else False})
         self.answer(200, body.encode(), Content_Type="application/json")
 
-    def file(self, model_id: str, revision: str, name: str) -> None:
-        repo = self.known(model_id, open_gate=False)
+    def file(self, repo_id: str, revision: str, name: str) -> None:
+        repo = self.known(repo_id, open_gate=False)
         if repo is None:
             return
-        if revision not in {"main", COMMIT} or name not in repo.files:
+        commit, files = repo.at(revision) or ("", {})
+        if name not in files:
             self.answer(404, X_Error_Code="EntryNotFound", X_Repo_Commit=COMMIT)
             return
-        content = repo.files[name]
+        content = files[name]
         digest = etag(name, content)
         if is_lfs(name):
-            linked = {"X_Linked_Etag": f'"{digest}"', "X_Linked_Size": str(len(content)), "X_Repo_Commit": COMMIT}
+            linked = {"X_Linked_Etag": f'"{digest}"', "X_Linked_Size": str(len(content)), "X_Repo_Commit": commit}
             self.answer(302, Location=f"{self.hub.store}/{digest}?signed=secret", **linked)
         else:
-            self.stream(name, content, ETag=f'"{digest}"', X_Repo_Commit=COMMIT)
+            self.stream(name, content, ETag=f'"{digest}"', X_Repo_Commit=commit)
 
 
 @contextmanager

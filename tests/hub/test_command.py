@@ -70,11 +70,11 @@ def test_control_c_is_a_cancelled_download_that_can_be_gone_on_with(hub: Hub, bi
     assert cached("acme/big").complete  # type: ignore[union-attr] # it was just downloaded
 
 
-def test_on_a_terminal_it_is_one_line_that_changes(hub: Hub, big: Repo) -> None:
-    hub.delay = 0.02
+def on_terminal(*args: str) -> str:
+    """What a terminal is sent by a command that succeeds."""
     pid, master = pty.fork()
     if pid == 0:
-        os.execv(sys.executable, [sys.executable, "-m", "kto_tui", "download", "acme/big"])  # noqa: S606
+        os.execv(sys.executable, [sys.executable, "-m", "kto_tui", *args])  # noqa: S606
     seen, deadline = b"", time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
@@ -83,7 +83,12 @@ def test_on_a_terminal_it_is_one_line_that_changes(hub: Hub, big: Repo) -> None:
             break
     os.close(master)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    text = seen.decode()
+    return seen.decode()
+
+
+def test_on_a_terminal_it_is_one_line_that_changes(hub: Hub, big: Repo) -> None:
+    hub.delay = 0.02
+    text = on_terminal("download", "acme/big")
     assert "MiB/s" in text
     assert "%" in text
     assert "acme/big is in" in text.splitlines()[-1] + text.splitlines()[-2]

@@ -38,9 +38,9 @@ def outcome(model_id: str, revision: str | None = None) -> Done | Failed:
     return last
 
 
-def program(prelude: str, model_id: str) -> subprocess.CompletedProcess[str]:
+def program(prelude: str, *args: str) -> subprocess.CompletedProcess[str]:
     """The download program after some lines of Python that change its surroundings."""
-    code = f"{prelude}\nfrom kto_tui.hub.fetch import main\nmain([{model_id!r}])"
+    code = f"{prelude}\nfrom kto_tui.hub.fetch import main\nmain({list(args)!r})"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
 
 

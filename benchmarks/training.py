@@ -7,6 +7,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def plain_arguments(kind: str) -> tuple[torch.dtype, KTOConfig]:
 
 
 def exact(
-    tokenizer: Any, model: Any, windows: tuple[Window, ...], rows: int, cache: str, **changes: Any
+    tokenizer: Any, model: Any, windows: Sequence[Window], rows: int, cache: str, **changes: Any
 ) -> ExactKTOTrainer:
     return ExactKTOTrainer(
         model=model,

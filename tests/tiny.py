@@ -3,6 +3,10 @@
 import json
 import random
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -54,11 +58,18 @@ SPECIALS = {
 }
 
 
-def make_model(folder: Path, *, chat_template: bool = True, kind: str = "llama") -> Path:
-    """A random two-layer checkpoint of architecture ``kind`` with a small BPE tokenizer in ``folder``."""
-    import torch
+def make_tokenizer(folder: Path, *, chat_template: str | None = CHAT_TEMPLATE) -> Path:
+    """The tokenizer of ``make_model`` alone, written without Transformers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _bpe().save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "<|pad|>", "eos_token": "<|im_end|>"}
+    template = {} if chat_template is None else {"chat_template": chat_template}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | template), encoding="utf-8")
+    return folder
+
+
+def _bpe() -> "Tokenizer":
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -68,7 +79,15 @@ def make_model(folder: Path, *, chat_template: bool = True, kind: str = "llama")
         vocab_size=400, special_tokens=specials, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
     )
     tokenizer.train_from_iterator([" ".join(WORDS), "user assistant system"], trainer)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<|pad|>", eos_token="<|im_end|>")
+    return tokenizer
+
+
+def make_model(folder: Path, *, chat_template: bool = True, kind: str = "llama") -> Path:
+    """A random two-layer checkpoint of architecture ``kind`` with a small BPE tokenizer in ``folder``."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    fast = PreTrainedTokenizerFast(tokenizer_object=_bpe(), pad_token="<|pad|>", eos_token="<|im_end|>")
     if chat_template:
         fast.chat_template = CHAT_TEMPLATE
     torch.manual_seed(0)

@@ -1,14 +1,15 @@
-"""Loads a base model and its tokenizer with an explicit dtype, and says plainly why it could not."""
+"""Loads a base model with an explicit dtype, and says plainly why it could not."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from kto_tui.backends.base import Job, StopRequested
 from kto_tui.backends.hf.device import Device
 from kto_tui.backends.hf.starter_model import ensure_starter_model
+from kto_tui.backends.hf.tokenizer import first_line
 from kto_tui.errors import UserError
 from kto_tui.hub import sentences
 from kto_tui.hub.cache import cached
@@ -51,25 +52,6 @@ def stoppable(updates: Iterable[Update], job: Job) -> Iterator[Update]:
         yield update
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer in ``folder``, with a padding token."""
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"The model's tokenizer cannot be loaded ({_first_line(error)})",
-            mend="Get the model's tokenizer files",
-            where=str(folder),
-        ) from error
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
 def load_model(folder: Path, job: Job, device: Device) -> Any:  # noqa: ANN401 - any architecture
     """The base model on ``device``: in its dtype, or NF4 with double quantisation.
 
@@ -91,7 +73,7 @@ def load_model(folder: Path, job: Job, device: Device) -> Any:  # noqa: ANN401 -
         model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise UserError(
-            f"The model cannot be loaded ({_first_line(error)})",
+            f"The model cannot be loaded ({first_line(error)})",
             mend="Check that it is a complete causal language model with safetensors weights",
             where=str(folder),
         ) from error

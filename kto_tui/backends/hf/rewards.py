@@ -17,7 +17,7 @@ class HeldoutRewards:
 
     Args:
         scorer: of the policy.
-        rows: prepared held-out rows.
+        rows: prepared held-out rows; they may lie on disk.
         reference_model: context in which the scorer's model is the reference.
         beta: the loss's beta; reward = beta * (log p - log p_ref), summed over completion tokens.
         max_rows: rows per pass.
@@ -38,12 +38,14 @@ class HeldoutRewards:
         self._reference_model = reference_model
         self._beta = beta
         self._interrupted = interrupted
+        self._rows = rows
+        facts = [(row.length, row.label) for row in rows]
         # Neighbours of equal length pad little.
-        ordered = sorted(rows, key=lambda row: row.length)
+        order = sorted(range(len(facts)), key=lambda row: facts[row][0])
         self._packs = [
-            ordered[cut.start : cut.stop] for cut in packs([row.length for row in ordered], max_rows=max_rows)
+            order[cut.start : cut.stop] for cut in packs([facts[row][0] for row in order], max_rows=max_rows)
         ]
-        self._labels = torch.tensor([row.label for row in ordered], dtype=torch.bool)
+        self._labels = torch.tensor([facts[row][1] for row in order], dtype=torch.bool)
         self._reference: torch.Tensor | None = None
 
     def _log_probs(self) -> torch.Tensor:
@@ -52,7 +54,7 @@ class HeldoutRewards:
             for pack in self._packs:
                 if self._interrupted():
                     raise StopRequested
-                scores.append(self._scorer.matched(pack)[0].float().cpu())
+                scores.append(self._scorer.matched([self._rows[row] for row in pack])[0].float().cpu())
         return torch.cat(scores)
 
     def rewards(self) -> tuple[torch.Tensor, torch.Tensor]:

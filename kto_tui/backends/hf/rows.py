@@ -1,14 +1,16 @@
 """From checked rows to windows of token ids: split, prepared and weighed, with nothing dropped in silence."""
 
 import hashlib
+from collections.abc import Sequence
 
 import msgspec
 import transformers
 from transformers import PreTrainedTokenizerBase
 
 from kto_tui.backends.base import Job
+from kto_tui.backends.hf.tokenizer import require_chat_template
 from kto_tui.data.prepare import Prepared, PreparedRow, Settings, Window, prepare
-from kto_tui.data.rows import require_both_labels
+from kto_tui.data.rows import Message, Row, require_both_labels
 from kto_tui.data.sources import Source
 from kto_tui.data.split import MIN_HELDOUT_ROWS, TRIAL_ROWS, split_rows
 from kto_tui.errors import UserError
@@ -18,16 +20,21 @@ from kto_tui.runs.events import DataPrepared, Noted
 
 # Beyond this share the file and max_length do not belong together, and going on would waste the night.
 MAX_DROPPED_SHARE = 0.1
+SAMPLE_PROMPTS = 4
 
 
 class PreparedRows(msgspec.Struct, frozen=True):
-    """Windows to train on, held-out rows, and the label weights."""
+    """Windows to train on, held-out rows, a few prompts to show answers to, and the label weights.
 
-    windows: tuple[Window, ...]
-    heldout: tuple[PreparedRow, ...]
-    heldout_prompts: tuple[object, ...]
+    ``fingerprint``: equal for equal windows.
+    """
+
+    windows: Sequence[Window]
+    heldout: Sequence[PreparedRow]
+    sample_prompts: tuple[str | tuple[Message, ...], ...]
     desirable_weight: float
     undesirable_weight: float
+    fingerprint: str
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -78,24 +85,29 @@ def _note_windows(prepared: Prepared, job: Job, path: str) -> None:
         job.emit(Noted(text=f"{text}; KL is underestimated there"))
 
 
+def _prepare(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, settings: Settings, path: str) -> Prepared:
+    """As ``prepare``, with the cache; a row that the chat template refuses is named with the file at ``path``."""
+    name = tokenizer_fingerprint(tokenizer)
+    try:
+        return prepare(rows, tokenizer, settings, tokenizer_id=name, cache=cache_home() / "prepared")
+    except UserError as error:
+        raise UserError(error.what, mend=error.mend, where=f"{path}, {error.where}") from error
+
+
 def prepare_rows(source: Source, tokenizer: PreTrainedTokenizerBase, job: Job) -> PreparedRows:
     """Split ``source``, prepare its windows and weigh its labels for ``job``; emits what was done.
 
     Raises:
-        UserError: too few rows, one label only, too many prompts that fill ``max_length``, or chat rows for a
-            tokenizer without a chat template.
+        UserError: too few rows, one label only, too many prompts that fill ``max_length``, chat rows for a tokenizer
+            without a chat template, or a row that the template refuses.
     """
     recipe, config = job.config.recipe, job.config
     dataset = require_both_labels(source.dataset)
     path = str(dataset.path)
     if config.data_fingerprint and config.data_fingerprint != dataset.fingerprint:
         job.emit(Noted(text=f"{path} has changed since this run was set up"))
-    if not isinstance(dataset.rows[0].prompt, str) and tokenizer.chat_template is None:
-        raise UserError(
-            "The data are chat messages, but the model's tokenizer has no chat template",
-            mend="Use an instruct or chat model, or plain text rows",
-            where=config.model,
-        )
+    if not isinstance(dataset.rows[0].prompt, str):
+        require_chat_template(tokenizer, config.model)
     if source.heldout is not None:
         train, heldout, remarks = dataset.rows, source.heldout.rows, tuple[str, ...]()
     else:
@@ -103,7 +115,6 @@ def prepare_rows(source: Source, tokenizer: PreTrainedTokenizerBase, job: Job) -
         train, heldout, remarks = split.train, split.heldout, split.notes
     for remark in remarks:
         job.emit(Noted(text=remark))
-    name = tokenizer_fingerprint(tokenizer)
     settings = Settings(
         max_length=recipe.max_length,
         effective_batch=recipe.effective_batch,
@@ -112,8 +123,7 @@ def prepare_rows(source: Source, tokenizer: PreTrainedTokenizerBase, job: Job) -
         long_rows=recipe.long_rows,
         limit=TRIAL_ROWS if config.trial else None,
     )
-    cache = cache_home() / "prepared"
-    prepared = prepare(train, tokenizer, settings, tokenizer_id=name, cache=cache)
+    prepared = _prepare(train, tokenizer, settings, path)
     _check_lengths(prepared, len(train), job, path)
     _note_windows(prepared, job, path)
     if prepared.rows < 2:
@@ -129,12 +139,12 @@ def prepare_rows(source: Source, tokenizer: PreTrainedTokenizerBase, job: Job) -
             where=path,
         )
     held_path = path if source.heldout is None else str(source.heldout.path)
-    held: tuple[PreparedRow, ...] = ()
+    held: Sequence[PreparedRow] = ()
     if heldout:
         held_settings = msgspec.structs.replace(settings, kl=False, limit=None)
-        prepared_held = prepare(heldout, tokenizer, held_settings, tokenizer_id=name, cache=cache)
+        prepared_held = _prepare(heldout, tokenizer, held_settings, held_path)
         _check_lengths(prepared_held, len(heldout), job, held_path)
-        held = tuple(row for window in prepared_held.windows for row in window)
+        held = prepared_held.windows.rows
     desirable = prepared.desirable
     weights = fill_weights(
         recipe.desirable_weight,
@@ -160,7 +170,18 @@ def prepare_rows(source: Source, tokenizer: PreTrainedTokenizerBase, job: Job) -
     return PreparedRows(
         windows=prepared.windows,
         heldout=held,
-        heldout_prompts=tuple(dict.fromkeys(row.prompt for row in heldout or train)),
+        sample_prompts=_first_prompts(heldout or train),
         desirable_weight=weights.desirable,
         undesirable_weight=weights.undesirable,
+        fingerprint=prepared.fingerprint,
     )
+
+
+def _first_prompts(rows: Sequence[Row]) -> tuple[str | tuple[Message, ...], ...]:
+    """The first few different ones."""
+    found: dict[str | tuple[Message, ...], None] = {}
+    for row in rows:
+        found[row.prompt] = None
+        if len(found) == SAMPLE_PROMPTS:
+            break
+    return tuple(found)

@@ -1,11 +1,9 @@
 """One KTO run on TRL from rows to adapter."""
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import torch
 import transformers
 from peft import LoraConfig
@@ -19,11 +17,13 @@ from kto_tui.backends.hf.device import Device, choose_device
 from kto_tui.backends.hf.head import completion_tokens_only
 from kto_tui.backends.hf.kto.reference import ReferenceCache, cache_key, kernels_fingerprint, model_fingerprint
 from kto_tui.backends.hf.kto.trainer import ExactKTOTrainer
-from kto_tui.backends.hf.model import load_model, load_tokenizer, locate
+from kto_tui.backends.hf.model import load_model, locate
 from kto_tui.backends.hf.peak import PeakProbe, forget_process_peak
 from kto_tui.backends.hf.rewards import HeldoutRewards
 from kto_tui.backends.hf.rows import PreparedRows, prepare_rows
 from kto_tui.backends.hf.sampling import Sampler
+from kto_tui.backends.hf.tokenizer import load_tokenizer
+from kto_tui.data.prepare.tokens import messages
 from kto_tui.data.sources import Source, open_source
 from kto_tui.errors import UserError
 from kto_tui.paths import cache_home
@@ -31,7 +31,6 @@ from kto_tui.recipe import LORA_TARGETS, Recipe
 from kto_tui.runs.control import Action
 from kto_tui.runs.events import Noted, PhaseEntered
 
-SAMPLE_PROMPTS = 4
 KEPT_CHECKPOINTS = 2
 
 
@@ -129,7 +128,7 @@ def _reference_file(folder: Path, rows: PreparedRows, recipe: Recipe, device: De
     key = cache_key(
         {
             "model": model_fingerprint(folder),
-            "rows": hashlib.sha256(msgspec.msgpack.encode(rows.windows)).hexdigest(),
+            "rows": rows.fingerprint,
             "rank": f"{os.environ.get('RANK', '0')} of {os.environ.get('WORLD_SIZE', '1')}",
             "quantization": recipe.quantization,
             "precision": device.precision,
@@ -145,7 +144,7 @@ def _reference_file(folder: Path, rows: PreparedRows, recipe: Recipe, device: De
 
 def _load(job: Job) -> tuple[Source, Device, Path, PreTrainedTokenizerBase, PreparedRows, PeakProbe, Any]:
     job.enter("reading the data")
-    source = open_source(job.config.data, job.config.heldout)
+    source = open_source(job.config.data, job.config.heldout, job.config.choices)
     device = choose_device(job.config.recipe)
     job.enter("looking for the model")
     folder = locate(job)
@@ -208,4 +207,4 @@ def _prompts(source: Source, rows: PreparedRows) -> list[Any]:
     """The data set's own fixed prompts, else the first few held-out ones."""
     if source.behaviour is not None:
         return [[{"role": "user", "content": prompt.text}] for prompt in source.behaviour.prompts]
-    return [msgspec.to_builtins(prompt) for prompt in rows.heldout_prompts[:SAMPLE_PROMPTS]]
+    return [prompt if isinstance(prompt, str) else messages(prompt) for prompt in rows.sample_prompts]

@@ -1,23 +1,22 @@
 """The whole preparation: length policy, windows, KL pairs, and a cache so that a second run starts at once."""
 
+import contextlib
 import hashlib
-import os
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from kto_tui.atomic import write_atomically
-from kto_tui.data.prepare.tokens import Tokenizer, TokenRow, tokenize_rows
-from kto_tui.data.prepare.windows import Window, mix_labels, pair
+from kto_tui.data.prepare.token_file import TokenRows, in_memory, open_tokens, write_tokens
+from kto_tui.data.prepare.tokens import Tokenizer, tokenize_rows
+from kto_tui.data.prepare.views import Windows
+from kto_tui.data.prepare.windows import mix_labels, rotation
 from kto_tui.data.rows import Row
-from kto_tui.paths import keep_newest
 
 # Changes when the same input would be prepared differently, so that old cache files are not read.
-VERSION = 2
-KEPT_FILES = 16
-DIGEST_BYTES = 32
+VERSION = 3
 
 
 class Settings(msgspec.Struct, frozen=True, array_like=True):
@@ -47,7 +46,7 @@ class Prepared(msgspec.Struct, frozen=True):
     """Windows ready to train on, and what was left out on the way.
 
     Attributes:
-        windows: one optimizer step each, in training order.
+        windows: one optimizer step each, in training order; read when asked for.
         filled: (line, tokens) of rows whose prompt alone fills ``max_length``; left out.
         skipped: (line, tokens) of rows longer than ``max_length`` that the policy leaves out.
         empty: lines of rows whose completion adds no token to the prompt; left out.
@@ -59,7 +58,7 @@ class Prepared(msgspec.Struct, frozen=True):
         fingerprint: SHA-256 of everything the windows depend on.
     """
 
-    windows: tuple[Window, ...]
+    windows: Windows
     filled: tuple[tuple[int, int], ...]
     skipped: tuple[tuple[int, int], ...]
     empty: tuple[int, ...]
@@ -73,12 +72,12 @@ class Prepared(msgspec.Struct, frozen=True):
     @property
     def rows(self) -> int:
         """Rows to train on."""
-        return sum(len(window) for window in self.windows)
+        return self.windows.row_count
 
     @property
     def desirable(self) -> int:
         """Rows labelled true among them."""
-        return sum(row.label for window in self.windows for row in window)
+        return self.windows.desirable
 
     @property
     def dropped(self) -> int:
@@ -86,51 +85,81 @@ class Prepared(msgspec.Struct, frozen=True):
         return len(self.filled) + len(self.skipped) + len(self.empty) + (self.single is not None)
 
 
-def fingerprint(rows: Sequence[Row], tokenizer_id: str, settings: Settings) -> str:
-    """SHA-256 over the rows, the tokenizer and the settings."""
-    digest = hashlib.sha256(msgspec.msgpack.encode((VERSION, tokenizer_id, settings)))
+def tokens_key(rows: Sequence[Row], tokenizer_id: str) -> str:
+    """SHA-256 over the rows and the tokenizer."""
+    digest = hashlib.sha256(msgspec.msgpack.encode((VERSION, tokenizer_id)))
     for row in rows:
         digest.update(msgspec.msgpack.encode(row))
     return digest.hexdigest()
 
 
-def build(rows: Sequence[TokenRow], settings: Settings, *, key: str = "") -> Prepared:
+def fingerprint(key: str, settings: Settings) -> str:
+    """SHA-256 over the rows and the tokenizer, whose ``tokens_key`` is ``key``, and the settings."""
+    return hashlib.sha256(msgspec.msgpack.encode((VERSION, key, settings))).hexdigest()
+
+
+def build(rows: TokenRows, settings: Settings, *, key: str = "") -> Prepared:
     """Windows from tokenised ``rows``; every row that is not in them is named in the result."""
     if settings.ranks > settings.effective_batch:
         raise ValueError(f"{settings.ranks} processes cannot share a window of {settings.effective_batch} rows")
     limit = settings.max_length
-    filled = tuple((row.line, len(row.prompt_ids)) for row in rows if len(row.prompt_ids) >= limit)
-    empty = tuple(row.line for row in rows if not row.completion_ids and len(row.prompt_ids) < limit)
-    kept = [row for row in rows if len(row.prompt_ids) < limit and row.completion_ids]
-    skipped: tuple[tuple[int, int], ...] = ()
-    if settings.long_rows == "skip":
-        skipped = tuple((row.line, row.length) for row in kept if row.length > limit)
-        kept = [row for row in kept if row.length <= limit]
-    windows = mix_labels(kept, seed=settings.seed, size=settings.effective_batch, least=max(2, settings.ranks))
+    filled: list[tuple[int, int]] = []
+    skipped: list[tuple[int, int]] = []
+    empty: list[int] = []
+    kept = array("Q")
+    for i, (line, prompt, length) in enumerate(zip(rows.lines, rows.prompts, rows.lengths, strict=True)):
+        if prompt >= limit:
+            filled.append((line, prompt))
+        elif length == prompt:
+            empty.append(line)
+        elif settings.long_rows == "skip" and length > limit:
+            skipped.append((line, length))
+        else:
+            kept.append(i)
+    windows = mix_labels(
+        kept,
+        labels=rows.labels,
+        lengths=rows.lengths,
+        seed=settings.seed,
+        size=settings.effective_batch,
+        least=max(2, settings.ranks),
+    )
     if settings.limit is not None:
         windows = _first(windows, settings.limit)
-    single = None
-    if settings.kl and windows and len(windows[-1]) == 1:
-        single = windows.pop()[0].line
+    single = rows.lines[windows.pop()[0]] if settings.kl and windows and len(windows[-1]) == 1 else None
     used = [row for window in windows for row in window]
-    paired = tuple(pair(window, max_length=limit, kl=settings.kl) for window in windows)
     return Prepared(
-        windows=paired,
-        filled=filled,
-        skipped=skipped,
-        empty=empty,
-        cut=tuple(sorted(row.line for row in used if row.length > limit)),
-        prompts_shortened=sum(row.lost_prompt > 0 for row in used),
+        windows=Windows(rows, windows, max_length=limit, kl=settings.kl),
+        filled=tuple(filled),
+        skipped=tuple(skipped),
+        empty=tuple(empty),
+        cut=tuple(sorted(rows.lines[row] for row in used if rows.lengths[row] > limit)),
+        prompts_shortened=sum(rows.lost[row] > 0 for row in used),
         single=single,
         merged=max(0, len(windows[-1]) - settings.effective_batch) if windows else 0,
-        own=sum(row.kl_completion_ids == row.completion_ids for window in paired for row in window),
+        own=sum(_meet_themselves(rows, window, limit) for window in windows) if settings.kl else 0,
         fingerprint=key,
     )
 
 
-def _first(windows: list[list[TokenRow]], rows: int) -> list[list[TokenRow]]:
+def _meet_themselves(rows: TokenRows, window: Sequence[int], limit: int) -> int:
+    """Rows of ``window`` whose mismatched completion equals their own once both are cut."""
+    step = rotation([rows.digests[row] for row in window])
+    return sum(_cut_alike(rows, row, window[i - step], limit) for i, row in enumerate(window)) if step else 0
+
+
+def _cut_alike(rows: TokenRows, row: int, other: int, limit: int) -> bool:
+    """Whether both completions are equal once they are cut to ``limit`` tokens with the prompt of ``row``."""
+    if rows.digests[row] == rows.digests[other]:
+        return True
+    room = limit - rows.prompts[row]  # different completions can be equal only where both are cut to it
+    own, mismatched = rows.completion(row)[:room], rows.completion(other)[:room]
+    return len(own) == len(mismatched) == room and own == mismatched
+
+
+def _first(windows: list[list[int]], rows: int) -> list[list[int]]:
     """Whole windows with at most ``rows`` rows in all, at least one window."""
-    kept: list[list[TokenRow]] = []
+    kept: list[list[int]] = []
     for window in windows:
         if kept and sum(map(len, kept)) + len(window) > rows:
             break
@@ -144,41 +173,25 @@ def prepare(
     """Tokenise, order and pair ``rows``.
 
     Args:
-        rows: checked rows.
+        rows: checked rows; they may lie on disk, each is looked at in order and not kept.
         tokenizer: of the model.
         settings: length policy, window size and seed.
         tokenizer_id: what identifies the tokenizer and its chat template; part of the cache's key.
-        cache: folder for results of earlier calls; None reads and writes nothing.
+        cache: folder for token ids, also those of earlier calls, whatever their settings; None keeps them in memory.
+
+    Raises:
+        UserError: the model's chat template refuses a row.
     """
-    key = fingerprint(rows, tokenizer_id, settings)
-    file = None if cache is None else cache / f"{key}.msgpack"
-    if file is not None and (found := _read(file, key)) is not None:
-        return found
-    prepared = build(tokenize_rows(rows, tokenizer), settings, key=key)
-    if file is not None:
-        _write(file, prepared)
-    return prepared
+    key = tokens_key(rows, tokenizer_id)
+    return build(_tokens(rows, tokenizer, key, cache), settings, key=fingerprint(key, settings))
 
 
-def _read(file: Path, key: str) -> Prepared | None:
-    """The cached result of ``key``; None when it is absent, damaged or another's, so that it is made again."""
-    try:
-        content = file.read_bytes()
-        if hashlib.sha256(content[DIGEST_BYTES:]).digest() != content[:DIGEST_BYTES]:
-            return None
-        found = msgspec.msgpack.decode(content[DIGEST_BYTES:], type=Prepared)
-        os.utime(file)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return found if found.fingerprint == key else None
-
-
-def _write(file: Path, prepared: Prepared) -> None:
-    """A cache that can't be written costs time, never a run."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        content = msgspec.msgpack.encode(prepared)
-        write_atomically(file, hashlib.sha256(content).digest() + content)
-        keep_newest(file.parent, "*.msgpack", KEPT_FILES)
-    except OSError:
-        return
+def _tokens(rows: Sequence[Row], tokenizer: Tokenizer, key: str, cache: Path | None) -> TokenRows:
+    """The rows' token ids, from the cache where it has them; one that can't be written costs memory, never a run."""
+    if cache is not None:
+        file = cache / f"{key}.tokens"
+        if (found := open_tokens(file, key)) is not None:
+            return found
+        with contextlib.suppress(OSError):
+            return write_tokens(file, key, tokenize_rows(rows, tokenizer))
+    return in_memory(tokenize_rows(rows, tokenizer))

@@ -74,15 +74,23 @@ def _spread(shares: list[int], sizes: list[int]) -> None:
         shares[i] += 1
 
 
-def mix_labels(rows: Sequence[TokenRow], *, seed: int, size: int, least: int = 2) -> list[list[TokenRow]]:
+def mix_labels(
+    rows: Sequence[int], *, labels: Sequence[int], lengths: Sequence[int], seed: int, size: int, least: int = 2
+) -> list[list[int]]:
     """``rows`` in seeded random order as windows of ``size`` rows, the labels spread evenly over the windows.
 
     A last window of fewer than ``least`` rows is merged into the one before: a single row has no KL partner.
     No window holds one label only while the rarer label has a row for each. Inside a window the rows are sorted by
     length, so that rows of equal length are cut into the same pack; between windows the order stays random.
+
+    Args:
+        rows: indices into ``labels``, which are true or 1 for desirable, and ``lengths``.
+        seed: of the order.
+        size: rows per window.
+        least: rows of the last window.
     """
     rng = random.Random(seed)  # noqa: S311 - reproducible order, not secrecy
-    pools = {label: [row for row in rows if row.label is label] for label in (True, False)}
+    pools = {label: [row for row in rows if labels[row] == label] for label in (True, False)}
     for label in (True, False):
         rng.shuffle(pools[label])
     sizes = _window_sizes(len(rows), size, least)
@@ -91,15 +99,15 @@ def mix_labels(rows: Sequence[TokenRow], *, seed: int, size: int, least: int = 2
         window = [pools[True].pop() for _ in range(desirable)]
         window += [pools[False].pop() for _ in range(window_size - desirable)]
         rng.shuffle(window)
-        windows.append(sorted(window, key=lambda row: row.length))
+        windows.append(sorted(window, key=lengths.__getitem__))
     return windows
 
 
-def rotation(completions: Sequence[Sequence[int]]) -> int:
+def rotation(completions: Sequence[object]) -> int:
     """By how many rows the completions of a window are rotated to make its mismatched pairs: one, as in TRL.
 
     Where rows of the window have equal completions, the smallest rotation with the fewest rows that would meet their
-    own text again.
+    own text again. ``completions``: anything that is equal for equal ones.
     """
     count = len(completions)
     if count < 2:
@@ -117,12 +125,14 @@ def pair(window: Sequence[TokenRow], *, max_length: int, kl: bool) -> Window:
     The set of mismatched completions is the set of matched ones, each under another prompt (TRL pull request #2153).
     """
     step = rotation([row.completion_ids for row in window]) if kl else 0
-    rows = []
-    for i, row in enumerate(window):
-        room = max_length - len(row.prompt_ids)
-        other = window[i - step].completion_ids[:room] if step else ()
-        rows.append(PreparedRow(row.line, row.label, row.prompt_ids, row.completion_ids[:room], other))
-    return tuple(rows)
+    return tuple(cut(row, window[i - step] if step else None, max_length=max_length) for i, row in enumerate(window))
+
+
+def cut(row: TokenRow, other: TokenRow | None, *, max_length: int) -> PreparedRow:
+    """``row`` with the completion of ``other``, if there is one, as its mismatched one."""
+    room = max_length - len(row.prompt_ids)
+    mismatched = () if other is None else other.completion_ids[:room]
+    return PreparedRow(row.line, row.label, row.prompt_ids, row.completion_ids[:room], mismatched)
 
 
 def deal(window: Sequence[Item], *, rank: int, ranks: int) -> tuple[Item, ...]:

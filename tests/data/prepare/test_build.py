@@ -1,9 +1,11 @@
 """Every row is trained on or named, and a cache only ever saves time."""
 
+import hashlib
 import math
 import os
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 
 from kto_tui.data.prepare import Prepared, Settings, TokenRow, prepare
 from kto_tui.data.prepare import build as build_module
-from kto_tui.data.prepare.build import KEPT_FILES, build, fingerprint
+from kto_tui.data.prepare.build import fingerprint, tokens_key
+from kto_tui.data.prepare.token_file import KEPT_FILES, LEFT_OVER_SECONDS, in_memory
 from kto_tui.data.rows import Message, Row
 
 POLICIES = st.sampled_from(["cut", "skip"])
@@ -56,6 +59,10 @@ def any_settings(draw: st.DrawFn) -> Settings:
         long_rows=draw(POLICIES),
         ranks=draw(st.integers(1, 2)),
     )
+
+
+def build(rows: Iterable[TokenRow], settings: Settings) -> Prepared:
+    return build_module.build(in_memory(rows), settings)
 
 
 def lines_of(prepared: Prepared) -> list[int]:
@@ -183,7 +190,7 @@ def test_a_second_call_does_not_tokenize(tmp_path: Path) -> None:
     assert calls > 0
     assert prepare(text_rows(), tokenizer, BASE, tokenizer_id="a", cache=cache) == first
     assert tokenizer.calls == calls
-    assert [path.name for path in cache.iterdir()] == [f"{first.fingerprint}.msgpack"]
+    assert [path.name for path in cache.iterdir()] == [f"{tokens_key(text_rows(), 'a')}.tokens"]
 
 
 def test_chat_rows_are_cached_too(tmp_path: Path) -> None:
@@ -211,12 +218,14 @@ def test_without_a_cache_every_call_tokenizes_and_nothing_is_written(tmp_path: P
     ("name", "value"),
     [("max_length", 25), ("effective_batch", 3), ("seed", 2), ("kl", False), ("long_rows", "skip"), ("limit", 4)],
 )
-def test_another_setting_tokenizes_again(name: str, value: object, tmp_path: Path) -> None:
+def test_another_setting_makes_other_windows_of_the_same_tokens(name: str, value: object, tmp_path: Path) -> None:
     tokenizer = CountingTokenizer()
     first = prepare(text_rows(), tokenizer, BASE, cache=tmp_path)
     calls = tokenizer.calls
-    second = prepare(text_rows(), tokenizer, msgspec.structs.replace(BASE, **{name: value}), cache=tmp_path)
-    assert tokenizer.calls == 2 * calls
+    changed = msgspec.structs.replace(BASE, **{name: value})
+    second = prepare(text_rows(), tokenizer, changed, cache=tmp_path)
+    assert tokenizer.calls == calls
+    assert second == prepare(text_rows(), CountingTokenizer(), changed)
     assert second.fingerprint != first.fingerprint
 
 
@@ -242,7 +251,7 @@ def test_another_row_tokenizes_again(change: dict[str, object], tmp_path: Path) 
 
 def test_fewer_rows_and_another_order_have_keys_of_their_own() -> None:
     rows = text_rows()
-    assert len({fingerprint(each, "a", BASE) for each in (rows, rows[:-1], rows[::-1])}) == 3
+    assert len({tokens_key(each, "a") for each in (rows, rows[:-1], rows[::-1])}) == 3
 
 
 def test_every_setting_is_part_of_the_key() -> None:
@@ -250,8 +259,12 @@ def test_every_setting_is_part_of_the_key() -> None:
     for name in Settings.__struct_fields__:
         value = {"kl": False, "long_rows": "skip"}.get(name, 7)
         others.append(msgspec.structs.replace(BASE, **{name: value}))
-    keys = {fingerprint(text_rows(), "a", settings) for settings in (BASE, *others)}
+    keys = {fingerprint("a", settings) for settings in (BASE, *others)}
     assert len(keys) == len(Settings.__struct_fields__) + 1
+
+
+def whole_file(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest() + content
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
@@ -263,24 +276,28 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "longer": lambda whole: whole + b"\x00",
     "not UTF-8": lambda whole: whole[:-1] + b"\xff",
     "nested deeply": lambda _: b"\x81\xa1x" + b"\x91" * 100_000,
+    "another program's, short": lambda _: whole_file(b"x"),
+    "another program's": lambda _: whole_file(b"x" * 100),
+    "a row less than it says": lambda whole: whole_file(whole[36:]),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 def test_a_damaged_file_is_made_again(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
     tokenizer = CountingTokenizer()
-    first = prepare(text_rows(), tokenizer, BASE, cache=tmp_path)
+    prepare(text_rows(), tokenizer, BASE, cache=tmp_path)
     (file,) = tmp_path.iterdir()
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
     calls = tokenizer.calls
-    assert prepare(text_rows(), tokenizer, BASE, cache=tmp_path) == first
+    assert prepare(text_rows(), tokenizer, BASE, cache=tmp_path) == prepare(text_rows(), CountingTokenizer(), BASE)
     assert tokenizer.calls == 2 * calls
     assert file.read_bytes() == whole
 
 
 def test_no_damaged_byte_changes_what_is_trained_on(tmp_path: Path) -> None:
-    first = prepare(text_rows(2), CountingTokenizer(), BASE, cache=tmp_path)
+    first = prepare(text_rows(2), CountingTokenizer(), BASE)
+    prepare(text_rows(2), CountingTokenizer(), BASE, cache=tmp_path)
     (file,) = tmp_path.iterdir()
     whole = file.read_bytes()
     wrong = []
@@ -292,13 +309,10 @@ def test_no_damaged_byte_changes_what_is_trained_on(tmp_path: Path) -> None:
 
 
 def test_the_result_of_another_key_is_not_taken(tmp_path: Path) -> None:
-    first = prepare(text_rows(), CountingTokenizer(), BASE, cache=tmp_path)
-    other = msgspec.structs.replace(BASE, seed=2)
-    key = fingerprint(text_rows(), "", other)
-    shutil.copy(tmp_path / f"{first.fingerprint}.msgpack", tmp_path / f"{key}.msgpack")
-    assert prepare(text_rows(), CountingTokenizer(), other, cache=tmp_path) == prepare(
-        text_rows(), CountingTokenizer(), other
-    )
+    prepare(text_rows(), CountingTokenizer(), BASE, cache=tmp_path)
+    (file,) = tmp_path.iterdir()
+    shutil.copy(file, tmp_path / f"{tokens_key(text_rows(4), '')}.tokens")
+    assert prepare(text_rows(4), CountingTokenizer(), BASE, cache=tmp_path).rows == 4
 
 
 def _under_a_file(folder: Path) -> Path:
@@ -317,7 +331,7 @@ def _dangling_link(folder: Path) -> Path:
 
 
 def _folder_in_the_way(folder: Path) -> Path:
-    (folder / f"{fingerprint(text_rows(), '', BASE)}.msgpack").mkdir()
+    (folder / f"{tokens_key(text_rows(), '')}.tokens").mkdir()
     return folder
 
 
@@ -347,27 +361,36 @@ def test_a_cache_that_cannot_be_written_does_not_fail(place: Callable[[Path], Pa
 
 
 def test_a_full_disk_does_not_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(build_module, "write_atomically", full)
+    monkeypatch.setattr(os, "fsync", full)
     assert prepare(text_rows(), CountingTokenizer(), BASE, cache=tmp_path).rows == 6
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_program_left_is_removed_and_what_is_still_written_stays(tmp_path: Path) -> None:
+    old, new = tmp_path / ".aa.tokens.x1", tmp_path / ".bb.tokens.x2"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (0, time.time() - LEFT_OVER_SECONDS - 1))
+    prepare(text_rows(), CountingTokenizer(), BASE, cache=tmp_path)
+    assert (old.exists(), new.exists()) == (False, True)
+
+
 def test_the_newest_files_are_kept(tmp_path: Path) -> None:
     tokenizer, names = CountingTokenizer(), []
-    for seed in range(KEPT_FILES + 3):
-        settings = msgspec.structs.replace(BASE, seed=seed)
-        names.append(f"{prepare(text_rows(), tokenizer, settings, cache=tmp_path).fingerprint}.msgpack")
-        os.utime(tmp_path / names[-1], (seed, seed))
+    for count in range(1, KEPT_FILES + 4):
+        prepare(text_rows(count), tokenizer, BASE, cache=tmp_path)
+        names.append(f"{tokens_key(text_rows(count), '')}.tokens")
+        os.utime(tmp_path / names[-1], (count, count))
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[-KEPT_FILES:])
 
 
 def test_other_files_in_the_cache_folder_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    for seed in range(KEPT_FILES + 2):
-        prepare(text_rows(), CountingTokenizer(), msgspec.structs.replace(BASE, seed=seed), cache=tmp_path)
+    for count in range(1, KEPT_FILES + 3):
+        prepare(text_rows(count), CountingTokenizer(), BASE, cache=tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert len(list(tmp_path.iterdir())) == KEPT_FILES + 1
 

@@ -1,5 +1,6 @@
 """Token ids, cuts and KL pairs are those of TRL's own preparation."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kto_tui.data.prepare import Prepared, Settings, prepare, tokenize_rows
+from kto_tui.data.prepare.tokens import messages
 from kto_tui.data.rows import Message, Row
+from kto_tui.errors import UserError
 from tests.tiny import WORDS, make_model
 
 if TYPE_CHECKING:
@@ -37,6 +40,20 @@ def tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     return AutoTokenizer.from_pretrained(folder)
 
 
+TOOLS = '[{"type": "function", "function": {"name": "dog", "parameters": {"type": "object", "properties": {}}}}]'
+TOOL_TEMPLATE = (
+    "{% if tools %}<|im_start|>system\n{{ tools | tojson }}<|im_end|>\n{% endif %}"
+    "{% for m in messages %}<|im_start|>{{ m.role }} {{ m.name or '' }} {{ m.tool_call_id or '' }}\n{{ m.content }}"
+    "{% for c in m.tool_calls or [] %}{{ c.function.name }} {{ c.function.arguments.items() | list }}{% endfor %}"
+    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant  \n{% endif %}"
+)
+
+
+def call(name: str, **arguments: object) -> Message:
+    calls = [{"id": "7", "type": "function", "function": {"name": name, "arguments": arguments}}]
+    return Message("assistant", "", tool_calls=json.dumps(calls))
+
+
 def words(start: int, count: int) -> str:
     return " ".join(WORDS[(start + 7 * i) % len(WORDS)] for i in range(count))
 
@@ -60,11 +77,30 @@ def chat_rows(texts: Texts) -> list[Row]:
     ]
 
 
+def as_trl(row: Row) -> dict[str, Any]:
+    """``row`` as a data set for TRL has it; tools as JSON text, as TRL advises where their schemas differ."""
+    record = {"prompt": plain(row.prompt), "completion": plain(row.completion), "label": row.label, "line": row.line}
+    return record | ({"tools": row.tools} if row.tools else {})
+
+
+def plain(part: str | tuple[Message, ...]) -> str | list[dict[str, Any]]:
+    if isinstance(part, str):
+        return part
+    turns = []
+    for turn in part:
+        found: dict[str, Any] = {"role": turn.role, "content": turn.content}
+        if turn.tool_calls:
+            found["tool_calls"] = json.loads(turn.tool_calls)
+        if turn.role == "tool":
+            found |= {"name": turn.name, "tool_call_id": turn.tool_call_id}
+        turns.append(found)
+    return turns
+
+
 def by_trl(
     rows: list[Row], tokenizer: "PreTrainedTokenizerBase", folder: Path, max_length: int, *, kl: bool = True
 ) -> list[dict[str, Any]]:
     """What ``trl.KTOTrainer`` trains on when it gets ``rows`` in this order, batch by batch."""
-    import msgspec
     from datasets import Dataset
     from trl import KTOConfig, KTOTrainer
 
@@ -76,7 +112,7 @@ def by_trl(
         bf16=False,
     )
     trainer = SimpleNamespace(_tokenizer=tokenizer, calculate_KL=kl, desirable_weight=1.0, undesirable_weight=1.0)
-    data = Dataset.from_list([msgspec.to_builtins(row) for row in rows])
+    data = Dataset.from_list([as_trl(row) for row in rows])
     return list(KTOTrainer._prepare_dataset(trainer, data, tokenizer, args, "train"))
 
 
@@ -179,6 +215,63 @@ def test_a_template_that_adds_messages_renders_as_in_trl(tokenizer: "PreTrainedT
     rows = chat_rows(texts_of(4))
     prepared = prepare(rows, tokenizer, Settings(LONG, BATCH, seed=1))
     assert_same(prepared, by_trl(in_window_order(prepared, rows), tokenizer, folder, LONG), LONG)
+
+
+def test_tools_and_calls_are_rendered_as_by_trl(tokenizer: "PreTrainedTokenizerBase", folder: Path) -> None:
+    tokenizer.chat_template = TOOL_TEMPLATE
+    # All calls have the same arguments: ``datasets`` gives every row the arguments of any other, as None.
+    asked = (Message("user", "why"),)
+    answered = Message("tool", "42", name="dog", tool_call_id="7")
+    rows = [
+        Row(asked, (call("dog", cat=3, on="mat"),), True, 1, tools=TOOLS),
+        Row(
+            (*asked, call("dog", cat=4, on="mat"), answered),
+            (Message("assistant", "yes"),),
+            False,
+            2,
+            tools=TOOLS,
+        ),
+        Row(
+            asked,
+            (call("dog", cat=3, on="mat"), answered, Message("assistant", "no")),
+            True,
+            3,
+            tools=TOOLS,
+        ),
+        Row(asked, (Message("assistant", "night"),), False, 4, tools="[]"),
+    ]
+    prepared = prepare(rows, tokenizer, Settings(LONG, BATCH, seed=0))
+    assert_same(prepared, by_trl(in_window_order(prepared, rows), tokenizer, folder, LONG), LONG)
+    text = tokenizer.decode(next(row.prompt_ids for row in prepared.windows[0] if row.line == 2))
+    assert TOOLS in text
+    assert "dog [('cat', 4), ('on', 'mat')]" in text
+    assert "tool dog 7\n42" in text
+
+
+def test_what_a_message_does_not_have_is_absent() -> None:
+    """Templates ask ``'tool_calls' in message``."""
+    turns = (Message("user", "why"), call("dog", cat=1), Message("tool", "42", tool_call_id="7"))
+    assert [sorted(turn) for turn in messages(turns)] == [
+        ["content", "role"],
+        ["content", "role", "tool_calls"],
+        ["content", "role", "tool_call_id"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("{{ raise_exception('System role not supported') }}", "System role not supported"),
+        ("{{ messages[0].content + 1 }}", "str"),
+        ("{% for %}", "Expected"),
+    ],
+)
+def test_a_row_that_the_template_refuses_is_named(
+    template: str, reason: str, tokenizer: "PreTrainedTokenizerBase"
+) -> None:
+    tokenizer.chat_template = template
+    with pytest.raises(UserError, match=f"^line 7: The model's chat template refuses the row .*{reason}"):
+        list(tokenize_rows([Row((Message("user", "a"),), (Message("assistant", "b"),), True, 7)], tokenizer))
 
 
 def test_common_and_lost_tokens_add_up_to_the_prompt(tokenizer: "PreTrainedTokenizerBase") -> None:

@@ -1,6 +1,7 @@
 """Windows lose no row, hold both labels, repeat from their seed, and pair every row with another row's answer."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import assume, given
@@ -37,6 +38,12 @@ def fixed_rows(count: int = 40) -> tuple[TokenRow, ...]:
     return tuple(TokenRow(line, line % 2 == 0, (9,) * (line % 5), (line,)) for line in range(1, count + 1))
 
 
+def mixed(rows: Sequence[TokenRow], *, seed: int, size: int, least: int = 2) -> list[list[TokenRow]]:
+    labels, lengths = [row.label for row in rows], [row.length for row in rows]
+    windows = mix_labels(range(len(rows)), labels=labels, lengths=lengths, seed=seed, size=size, least=least)
+    return [[rows[i] for i in window] for window in windows]
+
+
 def count(window: list[TokenRow], label: bool) -> int:
     return sum(row.label is label for row in window)
 
@@ -46,15 +53,15 @@ def count(window: list[TokenRow], label: bool) -> int:
 
 @given(any_rows(), SEEDS, SIZES, RANKS)
 def test_windows_are_a_permutation_and_repeat(rows: tuple[TokenRow, ...], seed: int, size: int, ranks: int) -> None:
-    windows = mix_labels(rows, seed=seed, size=size, least=max(2, ranks))
+    windows = mixed(rows, seed=seed, size=size, least=max(2, ranks))
     assert sorted((row for window in windows for row in window), key=lambda row: row.line) == list(rows)
-    assert windows == mix_labels(rows, seed=seed, size=size, least=max(2, ranks))
+    assert windows == mixed(rows, seed=seed, size=size, least=max(2, ranks))
 
 
 @given(any_rows(), SEEDS, SIZES, RANKS)
 def test_all_windows_but_the_last_are_full(rows: tuple[TokenRow, ...], seed: int, size: int, ranks: int) -> None:
     least = max(2, ranks)
-    lengths = [len(window) for window in mix_labels(rows, seed=seed, size=size, least=least)]
+    lengths = [len(window) for window in mixed(rows, seed=seed, size=size, least=least)]
     assert all(length == size for length in lengths[:-1])
     if len(lengths) > 1:
         assert lengths[-1] >= least or lengths[-1] > size
@@ -66,7 +73,7 @@ def test_all_windows_but_the_last_are_full(rows: tuple[TokenRow, ...], seed: int
 def test_every_window_holds_both_labels_where_there_are_enough(
     rows: tuple[TokenRow, ...], seed: int, size: int, ranks: int
 ) -> None:
-    windows = mix_labels(rows, seed=seed, size=size, least=max(2, ranks))
+    windows = mixed(rows, seed=seed, size=size, least=max(2, ranks))
     assume(all(count(list(rows), label) >= len(windows) for label in (True, False)))
     assert all(count(window, label) for window in windows for label in (True, False))
 
@@ -75,7 +82,7 @@ def test_every_window_holds_both_labels_where_there_are_enough(
 def test_a_label_too_rare_for_all_windows_is_in_as_many_as_it_has_rows(
     rows: tuple[TokenRow, ...], seed: int, size: int
 ) -> None:
-    windows = mix_labels(rows, seed=seed, size=size)
+    windows = mixed(rows, seed=seed, size=size)
     for label in (True, False):
         have = count(list(rows), label)
         assert sum(count(window, label) > 0 for window in windows) == min(have, len(windows))
@@ -85,18 +92,18 @@ def test_a_label_too_rare_for_all_windows_is_in_as_many_as_it_has_rows(
 def test_labels_keep_their_proportion_in_every_window(desirable: int, undesirable: int, seed: int, size: int) -> None:
     total = desirable + undesirable
     rows = [TokenRow(line, line <= desirable, (9,), (line,)) for line in range(1, total + 1)]
-    for window in mix_labels(rows, seed=seed, size=size):
+    for window in mixed(rows, seed=seed, size=size):
         assert abs(count(window, True) - len(window) * desirable / total) <= 2
 
 
 @given(any_rows(), SEEDS, SIZES)
 def test_rows_of_a_window_are_sorted_by_length(rows: tuple[TokenRow, ...], seed: int, size: int) -> None:
-    for window in mix_labels(rows, seed=seed, size=size):
+    for window in mixed(rows, seed=seed, size=size):
         assert [row.length for row in window] == sorted(row.length for row in window)
 
 
 def test_the_seed_orders() -> None:
-    orders = [mix_labels(fixed_rows(), seed=seed, size=8) for seed in range(5)]
+    orders = [mixed(fixed_rows(), seed=seed, size=8) for seed in range(5)]
     assert len({tuple(frozenset(row.line for row in window) for window in windows) for windows in orders}) == 5
 
 
@@ -104,7 +111,7 @@ def test_the_seed_orders() -> None:
 def test_a_short_last_window_gets_the_rarer_label_too(desirable: int, undesirable: int) -> None:
     labels = [True] * desirable + [False] * undesirable
     rows = [TokenRow(line, label, (9,), (line,)) for line, label in enumerate(labels)]
-    first, last = mix_labels(rows, seed=0, size=10)
+    first, last = mixed(rows, seed=0, size=10)
     assert (len(first), len(last)) == (10, 2)
     assert 0 < count(first, True) < 10
     assert count(last, True) == 1
@@ -113,7 +120,7 @@ def test_a_short_last_window_gets_the_rarer_label_too(desirable: int, undesirabl
 def test_the_position_among_rows_of_one_length_does_not_tell_the_label() -> None:
     rows = [TokenRow(line, line % 2 == 0, (9,), (line,)) for line in range(4000)]
     for seed in range(3):
-        first = [window[0] for window in mix_labels(rows, seed=seed, size=8)]
+        first = [window[0] for window in mixed(rows, seed=seed, size=8)]
         assert 0.4 < count(first, True) / len(first) < 0.6
 
 

@@ -26,13 +26,26 @@ from kto_tui.backends.hf.kto.step import (
     Share,
     StepResult,
 )
-from kto_tui.data.prepare import Window, deal
+from kto_tui.data.prepare import Window, deal, longest
 
 Batch = dict[str, tuple[int, Window]]
 
 
 def _one(batch: list[Batch]) -> Batch:
     return batch[0]
+
+
+class _Batches:
+    """Windows with their indices; each is read when its turn comes."""
+
+    def __init__(self, windows: Sequence[Window]) -> None:
+        self._windows = windows
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def __getitem__(self, index: int) -> Batch:
+        return {"window": (index, self._windows[index])}
 
 
 class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
@@ -66,12 +79,7 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
         plain: bool = False,
         **options: Any,  # noqa: ANN401
     ) -> None:
-        longest = max(
-            len(row.prompt_ids) + max(len(row.completion_ids), len(row.kl_completion_ids))
-            for window in (*windows, *eval_windows)
-            for row in window
-        )
-        reason = why_plain(model.config, max(longest, args.max_length or 0))
+        reason = why_plain(model.config, max(longest(windows), longest(eval_windows), args.max_length or 0))
         if reason is not None:
             note(f"Rows are padded instead of packed: {reason}")
         packed = reason is None and not plain
@@ -94,8 +102,8 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
             **options,
         )
         self.fused_layers = fuse_lora(self.model) if packed else 0
-        self.windows = tuple(windows)
-        self._eval_windows = tuple(eval_windows)
+        self.windows = windows
+        self._eval_windows = eval_windows
         self.model_accepts_loss_kwargs = False
         if getattr(self, "aux_loss_enabled", False):
             note("The loss is KTO's alone: the auxiliary loss of this model's router is left out")
@@ -146,8 +154,7 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
 
     def get_train_dataloader(self) -> DataLoader[Batch]:
         """Whole windows in order; every process takes its share of each in ``training_step``."""
-        batches: list[Batch] = [{"window": (i, window)} for i, window in enumerate(self.windows)]
-        return DataLoader(batches, batch_size=1, shuffle=False, collate_fn=_one)
+        return DataLoader(_Batches(self.windows), batch_size=1, shuffle=False, collate_fn=_one)
 
     def floating_point_ops(self, _inputs: Batch) -> int:
         """Not counted: windows are not tensors."""

@@ -1,0 +1,99 @@
+"""Rows of a file on their way to a training: lazily, with whatever is wrong named by the file."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from kto_tui.backends.base import Job
+from kto_tui.backends.hf.rewards import HeldoutRewards
+from kto_tui.backends.hf.rows import SAMPLE_PROMPTS, PreparedRows, prepare_rows
+from kto_tui.backends.hf.tokenizer import load_tokenizer
+from kto_tui.data.prepare import PreparedRow, Rows, Windows
+from kto_tui.data.sources import open_source
+from kto_tui.errors import UserError
+from kto_tui.recipe import Recipe
+from kto_tui.runs.config import RunConfig
+from kto_tui.runs.events import AnyEvent, DataPrepared
+from kto_tui.runs.folder import RunFolder
+from tests.tiny import CHAT_TEMPLATE, make_rows, make_tokenizer, write_jsonl
+
+REFUSES = "{% if 'no' in messages[0].content.split() %}{{ raise_exception('No such thing') }}{% endif %}"
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBase:
+    return load_tokenizer(make_tokenizer(tmp_path_factory.mktemp("model")))
+
+
+def prepared(
+    tokenizer: PreTrainedTokenizerBase, folder: Path, rows: list[dict[str, object]], **recipe: Any
+) -> tuple[PreparedRows, list[AnyEvent]]:
+    path = write_jsonl(folder / "rows.jsonl", rows)
+    values = Recipe(**{"effective_batch": 4, "max_length": 64, **recipe})
+    events: list[AnyEvent] = []
+    config = RunConfig(model="tiny", data=str(path), recipe=values)
+    job = Job(RunFolder(folder / "run"), config, events.append, lambda: None)
+    return prepare_rows(open_source(str(path)), tokenizer, job), events
+
+
+def test_what_is_trained_on_stays_on_disk(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    rows, events = prepared(tokenizer, tmp_path, make_rows(80), heldout_share=0.25)
+    (event,) = (event for event in events if isinstance(event, DataPrepared))
+    assert isinstance(rows.windows, Windows)
+    assert isinstance(rows.heldout, Rows)
+    assert (event.train_rows, event.heldout_rows) == (60, 20)
+    assert len(list((tmp_path / "cache" / "prepared").glob("*.tokens"))) == 2
+    lines = [row.line for window in rows.windows for row in window] + [row.line for row in rows.heldout]
+    assert sorted(lines) == list(range(1, 81))
+    assert len(set(rows.sample_prompts)) == len(rows.sample_prompts) == SAMPLE_PROMPTS
+
+
+def test_equal_windows_have_the_same_fingerprint_and_others_another(
+    tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    found = [
+        prepared(tokenizer, tmp_path, make_rows(40, seed=seed), seed=order)[0].fingerprint
+        for seed, order in ((0, 1), (0, 1), (0, 2), (1, 1))
+    ]
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
+
+
+def test_a_row_that_the_template_refuses_is_named_with_its_file(tmp_path: Path) -> None:
+    refusing = load_tokenizer(make_tokenizer(tmp_path / "model", chat_template=REFUSES + CHAT_TEMPLATE))
+    rows = make_rows(40)
+    first = next(n for n, row in enumerate(rows, 1) if "no" in row["prompt"][0]["content"].split())  # type: ignore[index]
+    with pytest.raises(UserError, match=f"rows.jsonl, line {first}: The model's chat template refuses the row"):
+        prepared(refusing, tmp_path, rows, heldout_share=0.0)
+
+
+def test_chat_rows_without_a_chat_template_are_refused(tmp_path: Path) -> None:
+    plain = load_tokenizer(make_tokenizer(tmp_path / "model", chat_template=None))
+    with pytest.raises(UserError, match=r"^tiny: .*no chat template"):
+        prepared(plain, tmp_path, make_rows(40))
+    assert prepared(plain, tmp_path, make_rows(40, chat=False))[0].windows
+
+
+def test_rewards_are_those_of_the_heldout_rows_in_order_of_length(
+    tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    rows, _ = prepared(tokenizer, tmp_path, make_rows(80), heldout_share=0.25)
+
+    class Scorer:
+        """Gives a row its line, and less under the reference, which is asked first."""
+
+        model = torch.nn.Linear(1, 1)
+        asked = 0
+
+        def matched(self, pack: list[PreparedRow]) -> tuple[torch.Tensor]:
+            self.asked += len(pack)
+            return (torch.tensor([float(row.line * (self.asked > len(rows.heldout))) for row in pack]),)
+
+    scored = HeldoutRewards(Scorer(), rows.heldout, torch.no_grad, beta=0.5, max_rows=3)  # type: ignore[arg-type]
+    rewards, labels = scored.rewards()
+    ordered = sorted(rows.heldout, key=lambda row: row.length)
+    assert rewards.tolist() == [row.line / 2 for row in ordered]
+    assert labels.tolist() == [row.label for row in ordered]

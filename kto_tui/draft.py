@@ -1,13 +1,16 @@
 """The choices made so far, immutable, passed from screen to screen; and the run configuration they become."""
 
+import os
 from typing import Any
 
 import msgspec
 
 from kto_tui.catalog import ModelSpec, resolve
+from kto_tui.choices import DataChoices
 from kto_tui.data.rows import require_both_labels
 from kto_tui.data.sources import STARTER, Source, open_source
 from kto_tui.data.split import TRIAL_ROWS, heldout_count
+from kto_tui.data_here import path_of
 from kto_tui.errors import UserError
 from kto_tui.hardware import Hardware
 from kto_tui.planner import Plan, Preset, load_presets, propose
@@ -26,6 +29,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     model: ModelSpec | None = None
     data: str | None = None
     heldout: str | None = None
+    choices: DataChoices = DataChoices()
     source: Source | None = None
     preset: Preset | None = None
     overrides: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -40,18 +44,14 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def row_tokens(self) -> int | None:
         """Tokens that 95 % of the rows stay below, estimated from their characters."""
-        if self.source is None or not self.source.dataset.rows:
+        if self.source is None:
             return None
-        lengths = sorted(row.characters for row in self.source.dataset.rows)
-        return round(lengths[int(0.95 * (len(lengths) - 1))] / CHARACTERS_PER_TOKEN) + 1
+        return round(self.source.dataset.p95_characters / CHARACTERS_PER_TOKEN) + 1
 
     @property
     def mean_tokens(self) -> float | None:
         """Mean tokens of a row, estimated from its characters; what a run takes depends on it."""
-        if self.source is None or not self.source.dataset.rows:
-            return None
-        rows = self.source.dataset.rows
-        return sum(row.characters for row in rows) / len(rows) / CHARACTERS_PER_TOKEN
+        return None if self.source is None else self.source.dataset.mean_characters / CHARACTERS_PER_TOKEN
 
     @property
     def heldout_rows(self) -> int | None:
@@ -61,7 +61,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         if self.source.heldout is not None:
             return len(self.source.heldout.rows)
         share = self.overrides.get("heldout_share", Recipe().heldout_share)
-        return heldout_count(self.source.dataset.rows, share)
+        return heldout_count(self.source.dataset.desirable, self.source.dataset.undesirable, share)
 
     @property
     def training_rows(self) -> int | None:
@@ -78,14 +78,27 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         return self.data == STARTER and self.model is not None and self.model.id == MODEL_ID
 
 
-def choose_data(draft: Draft, data: str, heldout: str | None = None) -> Draft:
+def choose_data(
+    draft: Draft,
+    data: str,
+    heldout: str | None = None,
+    choices: DataChoices = DataChoices(),  # noqa: B008 - frozen
+) -> Draft:
     """``draft`` with its data read and checked; the starter pair brings its own recipe."""
-    source = open_source(data, heldout)
+    path = _absolute(path_of(data, choices.config, choices.split))
+    held = None if heldout is None else _absolute(path_of(heldout))
+    source = open_source(path, held, choices)
     require_both_labels(source.dataset)
-    path = data if data == STARTER else str(source.dataset.path.resolve())
-    held = str(source.heldout.path.resolve()) if heldout is not None and source.heldout is not None else None
-    changed = msgspec.structs.replace(draft, data=path, heldout=held, source=source)
+    changed = msgspec.structs.replace(draft, data=path, heldout=held, choices=choices, source=source)
     return choose_preset(changed, None)
+
+
+def _absolute(data: str) -> str:
+    """The same from everywhere; the worker runs in another folder."""
+    if data == STARTER:
+        return data
+    path = os.path.realpath(os.path.expanduser(data))  # noqa: PTH111 - raises on ~nobody
+    return f"{path}/" if "#" in data and data.endswith("/") else path  # ``#CONFIG/`` is a config and no split
 
 
 def choose_preset(draft: Draft, preset: Preset | None) -> Draft:
@@ -115,7 +128,7 @@ def starter_draft(hardware: Hardware) -> Draft:
 def from_request(request: RunRequest, hardware: Hardware) -> Draft:
     """A draft from a run file, its model and data looked up and checked."""
     draft = choose_model(Draft(hardware=hardware, backend=request.backend), resolve(request.model))
-    draft = choose_data(draft, request.data, request.heldout)
+    draft = choose_data(draft, request.data, request.heldout, request.choices)
     return msgspec.structs.replace(draft, overrides=request.overrides, trial=request.trial)
 
 
@@ -144,6 +157,7 @@ def to_config(draft: Draft) -> RunConfig:
         heldout=draft.heldout,
         trial=draft.trial,
         backend=draft.backend,
+        choices=draft.choices,
         recipe=proposal.recipe,
         because=proposal.because,
         data_fingerprint=draft.source.dataset.fingerprint,

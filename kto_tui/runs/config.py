@@ -7,11 +7,13 @@ from typing import Any
 
 import msgspec
 
+from kto_tui.choices import DataChoices
 from kto_tui.errors import UserError
 from kto_tui.recipe import Recipe, check_recipe, check_value, field_named
 
 VERSION = 1
 BACKENDS = ("hf",)
+TABLES = {"recipe", "choices", "because"}
 
 
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,9 +21,10 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         model: catalog id, hub id or absolute path of a local folder.
-        data: absolute path of a JSONL file, or ``starter``.
+        data: absolute path of a file or folder, or ``starter``.
         heldout: path of a held-out file; None splits one off ``data``.
         trial: train on the first 200 mixed rows only.
+        choices: what was decided about the data.
         because: why an automatic value is what it is, by field name.
         data_fingerprint: SHA-256 of the rows when the run was set up; a changed file is noted.
     """
@@ -32,6 +35,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     heldout: str | None = None
     trial: bool = False
     backend: str = "hf"
+    choices: DataChoices = DataChoices()
     because: dict[str, str] = msgspec.field(default_factory=dict)
     data_fingerprint: str | None = None
     version: int = VERSION
@@ -45,6 +49,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     heldout: str | None = None
     trial: bool = False
     backend: str = "hf"
+    choices: DataChoices = DataChoices()
     overrides: dict[str, Any] = msgspec.field(default_factory=dict)
     because: dict[str, str] = msgspec.field(default_factory=dict)
 
@@ -86,7 +91,7 @@ def read_request(path: Path) -> RunRequest:
     recipe = table.pop("recipe", {})
     if not isinstance(recipe, dict):
         raise UserError("recipe is not a table", mend="Write it as [recipe] with one key per line", where=str(path))
-    known = {"model", "data", "heldout", "trial", "backend", "because", "data_fingerprint", "version"}
+    known = {"model", "data", "heldout", "trial", "backend", "choices", "because", "data_fingerprint", "version"}
     for key in table:
         if key not in known:
             try:
@@ -132,8 +137,10 @@ def to_toml(config: RunConfig) -> str:
     import tomli_w
 
     table = msgspec.to_builtins(config)
-    plain = {key: value for key, value in table.items() if value is not None and key not in {"recipe", "because"}}
+    plain = {key: value for key, value in table.items() if value is not None and key not in TABLES}
     plain["recipe"] = {key: value for key, value in table["recipe"].items() if value is not None}
+    if table["choices"]:
+        plain["choices"] = table["choices"]
     if config.because:
         plain["because"] = config.because
     return tomli_w.dumps(plain)

@@ -1,15 +1,17 @@
-"""Reading rows: good ones as they are, bad ones as one sentence with file and line, never another exception."""
+"""Opening a source: good rows as they are, bad ones as one sentence with file and line, never another exception."""
 
-import hashlib
 import json
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kto_tui.data.rows import Message, read_rows, require_both_labels, text_of
+from kto_tui.choices import DataChoices
+from kto_tui.data.rows import Dataset, Message, require_both_labels, text_of
 from kto_tui.data.sources import STARTER, open_source, starter_folder
 from kto_tui.errors import UserError
 
@@ -32,14 +34,18 @@ def write(path: Path, *rows: object) -> Path:
     return path
 
 
-def complaint(path: Path) -> str:
+def read(path: Path, **choices: Any) -> Dataset:
+    return open_source(str(path), choices=DataChoices(**choices)).dataset
+
+
+def complaint(path: Path, **choices: Any) -> str:
     with pytest.raises(UserError) as caught:
-        read_rows(path)
+        read(path, **choices)
     return str(caught.value)
 
 
 def test_plain_rows(tmp_path: Path) -> None:
-    dataset = read_rows(write(tmp_path / "rows.jsonl", PLAIN, {**PLAIN, "label": False, "source": "extra"}))
+    dataset = read(write(tmp_path / "rows.jsonl", PLAIN, {**PLAIN, "label": False, "source": "extra"}))
     assert [(row.prompt, row.completion, row.label, row.line) for row in dataset.rows] == [
         ("Why?", " Because.", True, 1),
         ("Why?", " Because.", False, 2),
@@ -49,7 +55,7 @@ def test_plain_rows(tmp_path: Path) -> None:
 
 
 def test_conversational_rows(tmp_path: Path) -> None:
-    row = read_rows(write(tmp_path / "rows.jsonl", CHAT)).rows[0]
+    row = read(write(tmp_path / "rows.jsonl", CHAT)).rows[0]
     assert row.prompt == (Message("system", "Be brief."), Message("user", "Why?"))
     assert row.completion == (Message("assistant", "Because."),)
     assert text_of(row.prompt) == "system: Be brief.\nuser: Why?"
@@ -58,7 +64,7 @@ def test_conversational_rows(tmp_path: Path) -> None:
 
 def test_prompt_keys_tell_prompts_apart(tmp_path: Path) -> None:
     other = {**CHAT, "prompt": [{"role": "user", "content": "Be brief.\nuser: Why?"}]}
-    rows = read_rows(write(tmp_path / "rows.jsonl", CHAT, {**CHAT, "label": True}, other)).rows
+    rows = read(write(tmp_path / "rows.jsonl", CHAT, {**CHAT, "label": True}, other)).rows
     assert rows[0].prompt_key == rows[1].prompt_key != rows[2].prompt_key
 
 
@@ -66,7 +72,7 @@ def test_blank_lines_byte_order_mark_and_a_missing_last_newline_are_harmless(tmp
     file = tmp_path / "rows.jsonl"
     line = json.dumps(PLAIN).encode()
     file.write_bytes(b"\xef\xbb\xbf" + line + b"\r\n\n  \t\n" + line)
-    assert [row.line for row in read_rows(file).rows] == [1, 4]
+    assert [row.line for row in read(file).rows] == [1, 4]
 
 
 def test_text_is_kept_to_the_letter(tmp_path: Path) -> None:
@@ -75,16 +81,15 @@ def test_text_is_kept_to_the_letter(tmp_path: Path) -> None:
     for number, ascii_only in enumerate((True, False)):
         file = tmp_path / f"{number}.jsonl"
         file.write_text(json.dumps(odd, ensure_ascii=ascii_only) + "\n", encoding="utf-8")
-        row = read_rows(file).rows[0]
+        row = read(file).rows[0]
         assert (row.prompt, row.completion) == (odd["prompt"], odd["completion"])
 
 
 def test_the_fingerprint_is_of_the_rows(tmp_path: Path) -> None:
-    one = read_rows(write(tmp_path / "one.jsonl", PLAIN, CHAT | {"prompt": "p", "completion": "c"}))
-    same = read_rows(write(tmp_path / "two.jsonl", PLAIN, CHAT | {"prompt": "p", "completion": "c"}))
-    other = read_rows(write(tmp_path / "three.jsonl", PLAIN))
+    one = read(write(tmp_path / "one.jsonl", PLAIN, CHAT | {"prompt": "p", "completion": "c"}))
+    same = read(write(tmp_path / "two.jsonl", PLAIN, CHAT | {"prompt": "p", "completion": "c"}))
+    other = read(write(tmp_path / "three.jsonl", PLAIN))
     assert one.fingerprint == same.fingerprint != other.fingerprint
-    assert other.fingerprint == hashlib.sha256((tmp_path / "three.jsonl").read_bytes()).hexdigest()
 
 
 # Files that are no data file
@@ -97,26 +102,18 @@ def test_a_missing_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b", "rows.jsonl/inside", "\udcff"])
 def test_names_no_file_can_have(tmp_path: Path, name: str) -> None:
     write(tmp_path / "rows.jsonl", PLAIN)
-    assert "no such data file" in complaint(tmp_path / name)
+    assert "data file" in complaint(tmp_path / name)
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    assert "folder" in complaint(tmp_path)
     assert str(tmp_path) in complaint(tmp_path)
-
-
-def test_a_file_that_cannot_be_read() -> None:
-    unreadable = Path("/proc/self/mem")
-    if not unreadable.exists():
-        pytest.skip("no /proc here")
-    assert f"{unreadable}: The data file cannot be read" in complaint(unreadable)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b" \t \r\n  ", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n \n"])
 def test_a_file_without_rows(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_bytes(content)
-    assert f"{file}: The data file has no rows" in complaint(file)
+    assert complaint(file).startswith(f"{file}: The file ")
 
 
 # Lines that are no row
@@ -133,78 +130,108 @@ def chat(**changes: object) -> bytes:
 ASSISTANT = {"role": "assistant", "content": "Yes."}
 USER = {"role": "user", "content": "Yes?"}
 BAD_LINES = {
-    "no JSON": (b"prompt, completion, label", "not JSON"),
-    "cut": (row()[:-5], "not JSON"),
-    "two objects": (row() + row(), "not JSON"),
-    "single quotes": (b"{'prompt': 'a'}", "not JSON"),
-    "NUL bytes": (b"\0" * 20, "not JSON"),
-    "NUL byte inside": (b'{"prompt": "a\0b", "completion": "c", "label": true}', "not JSON"),
-    "UTF-16": (row().decode().encode("utf-16"), "not JSON"),
-    "invalid UTF-8": (b'{"prompt": "\xff", "completion": "c", "label": true}', "not JSON"),
-    "invalid UTF-8 in a key": (b'{"\xff": 1, "prompt": "p", "completion": "c", "label": true}', "not JSON"),
-    "byte order mark in the middle": (b"\xef\xbb\xbf" + row(), "not JSON"),
-    "lone high surrogate": (b'{"prompt": "\\ud800", "completion": "c", "label": true}', "not JSON"),
-    "lone low surrogate": (b'{"prompt": "p", "completion": "\\udc00", "label": true}', "not JSON"),
-    "NaN": (b'{"prompt": "p", "completion": "c", "label": NaN}', "not JSON"),
-    "huge number": (b'{"prompt": "p", "completion": "c", "label": 1e999}', "not JSON"),
-    "deep list": (b"[" * 10_000 + b"]" * 10_000, "not JSON"),
-    "deep object": (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "not JSON"),
+    "no JSON": (b"prompt, completion, label", "cannot be read"),
+    "cut": (row()[:-5], "cannot be read"),
+    "two objects": (row() + row(), "cannot be read"),
+    "single quotes": (b"{'prompt': 'a'}", "cannot be read"),
+    "NUL bytes": (b"\0" * 20, "U+0000"),
+    "invalid UTF-8": (b'{"prompt": "\xff", "completion": "c", "label": true}', "0xFF is not UTF-8"),
+    "invalid UTF-8 in a key": (b'{"\xff": 1, "prompt": "p", "completion": "c", "label": true}', "not UTF-8"),
+    "NaN": (b'{"prompt": "p", "completion": "c", "label": NaN}', "no label"),
+    "huge number": (b'{"prompt": "p", "completion": "c", "label": 1e999}', "no label"),
+    "a key twice": (b'{"prompt": "p", "completion": "c", "label": true, "label": false}', "'label' occurs twice"),
+    "deep list": (b"[" * 10_000 + b"]" * 10_000, "nested too deeply"),
+    "deep object": (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "nested too deeply"),
     "deep prompt": (b'{"prompt": ' + b"[" * 900 + b"]" * 900 + b', "completion": "c", "label": true}', "prompt"),
-    "list": (b"[1, 2]", "not a JSON object"),
-    "string": (b'"prompt"', "not a JSON object"),
-    "number": (b"1", "not a JSON object"),
-    "null": (b"null", "not a JSON object"),
-    "empty object": (b"{}", "no prompt"),
-    "no prompt": (row(prompt=...), "no prompt"),
-    "no completion": (row(completion=...), "no completion"),
-    "chosen and rejected": (b'{"prompt": "p", "chosen": "a", "rejected": "b"}', "no completion"),
+    "list": (b"[1, 2]", "cannot be read"),
+    "string": (b'"prompt"', "cannot be read"),
+    "number": (b"1", "cannot be read"),
+    "null": (b"null", "cannot be read"),
     "no label": (row(label=...), "no label"),
     "label null": (row(label=None), "no label"),
-    "label in quotes": (row(label="true"), 'label is "true"'),
-    "label yes": (row(label="yes"), 'label is "yes"'),
-    "label 1": (row(label=1), "label is 1"),
-    "label 0": (row(label=0), "label is 0"),
-    "label 0.0": (row(label=0.0), "label is 0.0"),
-    "label list": (row(label=[True]), "label is [true]"),
-    "label beyond 64 bits": (row(label=10**30), f"label is {10**30}"),
+    "label yes among others": (row(label="perhaps"), "'perhaps', which is neither good nor bad"),
+    "label beyond 64 bits": (row(label=10**30), "neither good nor bad"),
     "empty prompt": (row(prompt=""), "prompt is empty"),
     "blank prompt": (row(prompt=" \n\t"), "prompt is empty"),
+    "no prompt": (row(prompt=...), "prompt"),
+    "prompt null": (row(prompt=None), "prompt"),
     "empty completion": (row(completion=""), "completion is empty"),
-    "prompt null": (row(prompt=None), "prompt is neither"),
-    "prompt number": (row(prompt=3), "prompt is neither"),
-    "completion list of strings": (row(completion=["a"]), "completion is neither"),
-    "text and chat": (row(completion=[ASSISTANT]), "differ in kind"),
-    "chat and text": (chat(completion="Yes."), "differ in kind"),
+    "no completion": (row(completion=...), "completion"),
+    "prompt number": (row(prompt=3), "prompt"),
+    "completion list of strings": (row(completion=["a"]), "completion"),
+    "text and chat": (row(completion=[ASSISTANT, USER]), "roles of the messages are wrong"),
+    "chat among text": (chat(), "the rows before are text"),
+}
+BAD_CHATS = {
+    "text among chat": (row(), "the rows before are chat messages"),
     "no turns": (chat(prompt=[]), "prompt is empty"),
     "blank turns": (chat(prompt=[{"role": "user", "content": " "}]), "prompt is empty"),
     "empty answer": (chat(completion=[{"role": "assistant", "content": ""}]), "completion is empty"),
-    "unknown role": (chat(prompt=[{"role": "human", "content": "Hi"}]), "prompt is neither"),
-    "no content": (chat(prompt=[{"role": "user"}]), "prompt is neither"),
-    "content null": (chat(completion=[{"role": "assistant", "content": None}]), "completion is neither"),
-    "last role user": (chat(completion=[ASSISTANT, USER]), "ends with the role 'user'"),
-    "only role user": (chat(completion=[USER]), "ends with the role 'user'"),
+    "unknown role": (chat(prompt=[{"role": "judge", "content": "Hi"}]), "judge"),
+    "no content": (chat(prompt=[{"role": "user"}]), "prompt"),
+    "last role user": (chat(completion=[ASSISTANT, USER]), "roles of the messages are wrong"),
+    "only role user": (chat(completion=[USER]), "roles of the messages are wrong"),
 }
 
 
-@pytest.mark.parametrize("good", [0, 3])
-@pytest.mark.parametrize(("line", "says"), BAD_LINES.values(), ids=BAD_LINES)
-def test_a_bad_line_is_named(tmp_path: Path, line: bytes, says: str, good: int) -> None:
+@pytest.mark.parametrize(
+    ("good", "line", "says"),
+    [(row(), *case) for case in BAD_LINES.values()] + [(chat(), *case) for case in BAD_CHATS.values()],
+    ids=[*BAD_LINES, *BAD_CHATS],
+)
+def test_a_bad_line_is_named_and_left_out_only_when_that_is_accepted(
+    tmp_path: Path, good: bytes, line: bytes, says: str
+) -> None:
     file = tmp_path / "rows.jsonl"
-    # A blank line in between: the number is the file's, not the row's. A first line may carry a byte order mark.
-    file.write_bytes((row() + b"\n") * good + (b"\n" if good else b" \n") + line + b"\n" + row())
-    assert complaint(file).startswith(f"{file}:{good + 2}: ")
-    assert says in complaint(file)
+    # A blank line in between: the number is the file's, not the row's.
+    file.write_bytes((good + b"\n") * 3 + b"\n" + line + b"\n" + good)
+    told = complaint(file)
+    assert told.startswith(f"{file}:5: ")
+    assert says in told
+    accepted = re.search(r'fixes = \["(\w+)"\]', told)
+    assert accepted
+    rows = read(file, fixes=(accepted[1],)).rows
+    assert [(row.line, row.number) for row in rows] == [(1, 1), (2, 2), (3, 3), (6, 5)]
 
 
-def test_text_rows_and_chat_rows_do_not_mix(tmp_path: Path) -> None:
-    for first, second in ((PLAIN, CHAT), (CHAT, PLAIN)):
-        file = write(tmp_path / "rows.jsonl", first, first, second)
-        assert complaint(file).startswith(f"{file}:3: The file mixes")
+def test_labels_nobody_confirmed_are_not_trained_on(tmp_path: Path) -> None:
+    file = write(tmp_path / "rows.jsonl", {**PLAIN, "label": "up"}, {**PLAIN, "label": "down"})
+    told = complaint(file)
+    assert 'good = ["up"] and bad = ["down"]' in told
+    assert [row.label for row in read(file, good=("up",), bad=("down",)).rows] == [True, False]
+    assert [row.label for row in read(file, good=("down",), bad=("up",)).rows] == [False, True]
+
+
+def test_stars_need_a_threshold(tmp_path: Path) -> None:
+    file = write(tmp_path / "rows.jsonl", *[{**PLAIN, "label": stars} for stars in (1, 2, 3, 4, 5)])
+    assert "stars" in complaint(file)
+    assert [row.label for row in read(file, threshold=3).rows] == [False, False, True, True, True]
+
+
+def test_rows_can_be_excluded_and_labels_turned_round(tmp_path: Path) -> None:
+    file = write(tmp_path / "rows.jsonl", *[{**PLAIN, "prompt": f"p{i}", "label": i % 2 == 0} for i in range(6)])
+    whole, changed = read(file), read(file, excluded=(2, 5), flipped=(3, 6))
+    assert [(row.number, row.label) for row in changed.rows] == [(1, True), (3, False), (4, False), (6, True)]
+    assert changed.desirable == 2
+    assert changed.fingerprint != whole.fingerprint
+    assert read(file, flipped=(1,)).fingerprint != whole.fingerprint
+
+
+def test_near_copies_with_the_other_label_are_no_copies(tmp_path: Path) -> None:
+    text = "Hold the MODE key for five seconds, then press START and wait until the lamp is green"
+    first = {"prompt": "How is the pump reset?", "completion": text, "label": True}
+    other, copy = {**first, "completion": f"{text}.", "label": False}, {**first, "completion": f"{text}!"}
+    file = write(tmp_path / "rows.jsonl", first, other, copy)
+    assert [row.number for row in read(file, fixes=("near_duplicates",)).rows] == [1, 2]
+
+
+def test_an_unknown_fix_is_named(tmp_path: Path) -> None:
+    assert "no fix magic" in complaint(write(tmp_path / "rows.jsonl", PLAIN), fixes=("magic",))
 
 
 @pytest.mark.parametrize(("label", "missing"), [(True, "false"), (False, "true")])
 def test_one_label_only(tmp_path: Path, label: bool, missing: str) -> None:
-    dataset = read_rows(write(tmp_path / "rows.jsonl", *[{**PLAIN, "label": label}] * 3))
+    dataset = read(write(tmp_path / "rows.jsonl", *[{**PLAIN, "label": label}] * 3))
     with pytest.raises(UserError) as caught:
         require_both_labels(dataset)
     assert "All 3 rows are labelled" in str(caught.value)
@@ -218,7 +245,7 @@ def test_one_label_only(tmp_path: Path, label: bool, missing: str) -> None:
 def check_outcome(path: Path) -> None:
     """Either sound rows or a sentence naming the file; any other exception fails the test."""
     try:
-        dataset = read_rows(path)
+        dataset = read(path)
     except UserError as error:
         assert str(path) in str(error)  # noqa: PT017 - either outcome is right
         str(error).encode()
@@ -285,7 +312,7 @@ def test_random_json(scratch: Path, records: list[object], ascii_only: bool) -> 
     )
 )
 def test_every_good_row_comes_back(scratch: Path, rows: list[dict[str, object]]) -> None:
-    found = read_rows(write(scratch, *rows)).rows
+    found = read(write(scratch, *rows)).rows
     assert [{"prompt": row.prompt, "completion": row.completion, "label": row.label} for row in found] == rows
 
 
@@ -325,3 +352,20 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_home_of_nobody() -> None:
     with pytest.raises(UserError, match="no such data file"):
         open_source("~no-such-user-here/rows.jsonl")
+
+
+def test_a_column_that_begins_late_is_found(tmp_path: Path) -> None:
+    rated = [{"question": f"What is {i}?", "answer": f"It is {i}.", "feedback": "up"} for i in range(40)]
+    late = [{"question": f"And {i}?", "answer": f"That is {i}."} for i in range(400)]
+    file = write(tmp_path / "rows.jsonl", *late, *rated, {**rated[0], "feedback": "down"})
+    said: dict[str, Any] = {"good": ("up",), "bad": ("down",), "fixes": ("missing_label",)}
+    assert len(read(file, **said).rows) == 41
+    assert (
+        len(read(file, columns={"question": "prompt", "answer": "completion", "feedback": "label"}, **said).rows) == 41
+    )
+
+
+def test_a_file_without_records_says_what_is_wrong_with_its_first_line(tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    file.write_text('[\n"a", "b"]', encoding="utf-8")
+    assert complaint(file).startswith(f"{file}:2: No record can be read: it is text, not an object")

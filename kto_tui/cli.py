@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from kto_tui import __version__
+from kto_tui.commands.data.arguments import add_data
 from kto_tui.flags import FLAGS
-from kto_tui.plain import LOOK_ALIKE, ascii_only
+from kto_tui.plain import LOOK_ALIKE, ascii_only, escaped
 
 PLANNABLE = frozenset({None, "hardware", "models", "fit"})
 # What lists something else than a machine's own, and where the parser puts it.
@@ -73,9 +74,13 @@ def build_parser() -> argparse.ArgumentParser:
     for command in (models, fit):
         plan(command, "--as", default=argparse.SUPPRESS)
         command.add_argument("--method", default="kto", help="training method (default: kto)")
-    download = commands.add_parser("download", help="get a model from the hub; an interrupted one goes on")
-    download.add_argument("model", metavar="ORG/MODEL")
+    download = commands.add_parser("download", help="get a model or data set from the hub; an interrupted one goes on")
+    download.add_argument("name", metavar="ORG/NAME")
     download.add_argument("--revision", help="branch, tag or commit instead of main")
+    download.add_argument("--dataset", action="store_true", help="it is a data set")
+    download.add_argument("--config", metavar="NAME", help="of a data set with several")
+    download.add_argument("--split", metavar="NAME", help="of a data set, instead of all")
+    add_data(commands)
     runs = commands.add_parser("runs", help="all runs, newest first")
     doctor = commands.add_parser("doctor", help="what is installed, what is missing, how to mend it")
     for command in (train, hardware, models, fit, download, runs, doctor):
@@ -121,7 +126,8 @@ def dispatch(args: argparse.Namespace) -> int:
         case "download":
             from kto_tui.commands import hub
 
-            return hub.download(args.model, args.revision, as_json=args.as_json)
+            part = (args.config, args.split)
+            return hub.download(args.name, args.revision, *part, dataset=args.dataset, as_json=args.as_json)
         case "models" if args.cached:
             from kto_tui.commands import hub
 
@@ -136,6 +142,10 @@ def dispatch(args: argparse.Namespace) -> int:
             chosen = {flag: getattr(args, flag.replace("-", "_")) for flag in FLAGS}
             given = {flag: value for flag, value in chosen.items() if value is not None}
             return fit(args.model, args.planned_as, args.method, given, as_json=args.as_json)
+        case "data":
+            from kto_tui.commands.data.run import run
+
+            return run(args)
         case "runs" | "doctor":
             from kto_tui.commands import show
 
@@ -178,17 +188,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in streams:
         stream.reconfigure(errors=LOOK_ALIKE)  # a terminal without UTF-8 gets what it can show, not a crash
     args = build_parser().parse_args(argv)
-    if ascii_only():
-        for stream in streams:
-            if stream is sys.stderr or not getattr(args, "as_json", False):  # JSON is for programs
-                stream.reconfigure(encoding="ascii", errors=LOOK_ALIKE)
+    for stream in streams:
+        if stream is sys.stdout and getattr(args, "as_json", False):
+            stream.reconfigure(encoding="utf-8")  # JSON is for programs, whatever the terminal shows
+        elif ascii_only():
+            stream.reconfigure(encoding="ascii", errors=LOOK_ALIKE)
     from kto_tui.errors import UserError
 
     try:
         code = dispatch(args)
         sys.stdout.flush()  # while what goes wrong can still be told
     except UserError as error:
-        print(f"kto-tui: {error}", file=sys.stderr)
+        print(f"kto-tui: {escaped(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -201,7 +212,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
         from kto_tui.crash import record
 
-        print(f"kto-tui: {record(error)}", file=sys.stderr)
+        print(f"kto-tui: {escaped(record(error))}", file=sys.stderr)
         return 1
     return code
 

@@ -3,6 +3,7 @@
 import codecs
 import locale
 import os
+import re
 
 _PAIRS = {
     "·": "|", "…": ".", "–": "-", "—": "-", "─": "-", "│": "|", "┃": "|", "▎": "|", "▏": "|", "▕": "|", "║": "|",
@@ -32,6 +33,15 @@ def plain(text: str) -> str:
     from rich.cells import cell_len
 
     return "".join(c if c.isascii() else "?" * cell_len(c) for c in mapped)
+
+
+# What moves a terminal's cursor, changes its state or turns the order of letters round; lone surrogates besides.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def escaped(text: str, keep: str = "") -> str:
+    """Somebody else's ``text`` as it may be printed: control characters as ``\\x1b``, those in ``keep`` as they are."""
+    return _UNSAFE.sub(lambda found: found[0] if found[0] in keep else found[0].encode("unicode_escape").decode(), text)
 
 
 def _look_alike(error: UnicodeError) -> tuple[str, int]:

@@ -52,9 +52,14 @@ def refused(done: subprocess.CompletedProcess[str], home: Path) -> str:
 GOOD = '{"prompt": "a", "completion": "b", "label": true}\n'
 BAD_DATA = {
     "no label": (GOOD + '{"prompt": "a", "completion": "b"}\n', ":2", "label"),
-    "string label": (GOOD + '{"prompt": "a", "completion": "b", "label": "up"}\n', ":2", "neither true nor false"),
-    "number label": ('{"prompt": "a", "completion": "b", "label": 1}\n', ":1", "neither true nor false"),
-    "empty": ("", "rows.jsonl", "no rows"),
+    "string label": (
+        GOOD + '{"prompt": "a", "completion": "b", "label": "up"}\n',
+        "rows.jsonl",
+        "Nobody has confirmed",
+    ),
+    "number label": ('{"prompt": "a", "completion": "b", "label": 1}\n', "rows.jsonl", 'good = ["1"]'),
+    "unknown label": (GOOD * 2 + '{"prompt": "a", "completion": "b", "label": "x"}\n', ":3", "neither good nor bad"),
+    "empty": ("", "rows.jsonl", "The file is empty"),
     "one label": (GOOD * 30, "rows.jsonl", "false"),
     "not json": (GOOD + "prompt,completion\n", ":2", "not JSON"),
     "empty completion": ('{"prompt": "a", "completion": " ", "label": true}\n', ":1", "completion is empty"),
@@ -148,7 +153,7 @@ def test_doctor_names_the_command_that_mends(tmp_path: Path) -> None:
 def test_a_fifo_is_refused_instead_of_waited_for(tmp_path: Path, home: Path) -> None:
     fifo = tmp_path / "fifo.jsonl"
     os.mkfifo(fifo)
-    assert "not a regular file" in refused(kto("train", str(run_file(tmp_path, str(fifo)))), home)
+    assert "a pipe, not a file" in refused(kto("train", str(run_file(tmp_path, str(fifo)))), home)
     assert "not a file" in refused(kto("train", str(fifo)), home)
 
 

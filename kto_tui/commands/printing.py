@@ -1,5 +1,6 @@
 """How commands print: JSON for programs, tables for people."""
 
+import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -8,14 +9,19 @@ import msgspec
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 READABLE = 18  # terminal columns that a cell may be folded to
 GAP = 2  # between two cells
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401
-    """``value`` as indented JSON."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    """``value`` as indented JSON; a question mark for what no text holds, as in a file's name that is not UTF-8."""
+    try:
+        encoded = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        encoded = json.dumps(msgspec.to_builtins(value), ensure_ascii=False).encode("utf-8", "replace")
+    sys.stdout.write(msgspec.json.format(encoded, indent=2).decode() + "\n")
 
 
 def print_table(columns: list[str], rows: list[list[str]], spare: Sequence[str] | None = None) -> None:
@@ -35,7 +41,7 @@ def print_table(columns: list[str], rows: list[list[str]], spare: Sequence[str] 
         if column not in missing:
             table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(cell for column, cell in zip(columns, row, strict=True) if column not in missing))
+        table.add_row(*(Text(cell) for column, cell in zip(columns, row, strict=True) if column not in missing))
     console.print(table)
     if missing:
         sys.stdout.write(f"In a wider terminal also: {', '.join(name for name in columns if name in missing)}\n")

@@ -1,0 +1,1 @@
+"""``kto-tui data``: the data doctor at the command line."""

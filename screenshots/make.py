@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 from textual.screen import Screen
 
 from kto_tui.catalog import resolve
+from kto_tui.choices import DataChoices
 from kto_tui.data.sources import STARTER
 from kto_tui.draft import Draft, choose_data, choose_model, starter_draft
 from kto_tui.hardware.model import Cpu, Gpu, GpuProcess, Hardware, Memory
@@ -30,6 +32,7 @@ from kto_tui.units import GIB
 
 HERE = Path(__file__).parent
 RECORDED = HERE / "recorded"
+FEEDBACK = "feedback.csv"
 # What the screens may see of the machine they are drawn on: nothing.
 KEYS = ("KTO_TUI_HOME", "TZ", "NO_COLOR", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
 SIZES = ((80, 24), (140, 45))
@@ -79,11 +82,22 @@ def _tuned(hardware: Hardware) -> Draft:
     return choose_data(choose_model(Draft(hardware=hardware), resolve("Qwen/Qwen3-4B")), STARTER)
 
 
+def _feedback(*, confirmed: bool = True) -> Screen[None]:
+    """A thumbs export in which much is wrong, beside a model for a GPU."""
+    draft = choose_model(Draft(hardware=GPU_BOX), resolve("Qwen/Qwen3-4B"))
+    choices = DataChoices(good=("up",), bad=("down",)) if confirmed else DataChoices()
+    return DataScreen(msgspec.structs.replace(draft, data=FEEDBACK, choices=choices))
+
+
 SCREENS: dict[str, Callable[[], Screen[None]]] = {
     "hardware": lambda: HardwareScreen(Draft(hardware=GPU_BOX)),
     "model": lambda: ModelScreen(Draft(hardware=GPU_BOX)),
     "model-mac": lambda: ModelScreen(Draft(hardware=load_hardware("mac-m4-24gb"))),
     "data": lambda: DataScreen(starter_draft(LAPTOP)),
+    "data-feedback": _feedback,
+    "data-labels": lambda: _feedback(confirmed=False),
+    "data-columns": _feedback,
+    "data-fixes": _feedback,
     "recipe": lambda: RecipeScreen(_tuned(GPU_BOX)),
     "review": lambda: ReviewScreen(_tuned(GPU_BOX)),
     "live": lambda: LiveScreen(_run()),
@@ -91,24 +105,36 @@ SCREENS: dict[str, Callable[[], Screen[None]]] = {
     "runs": RunsScreen,
 }
 
+# What is pressed once the screen is there.
+PRESSED = {
+    "data-feedback": ("j", "j", "j"),
+    "data-columns": ("m",),
+    "data-fixes": ("f", "a", "down", "down", "down", "down"),
+}
+
 
 async def draw(name: str, size: tuple[int, int]) -> str:
     """The SVG of screen ``name`` at ``size`` (columns, rows), the same on every machine."""
-    before = {key: os.environ.get(key) for key in KEYS}
+    before, here = {key: os.environ.get(key) for key in KEYS}, Path.cwd()
     with tempfile.TemporaryDirectory() as home:
         shutil.copytree(RECORDED, Path(home) / "runs")
+        shutil.copy(HERE / FEEDBACK, home)
         for key in KEYS:
             os.environ.pop(key, None)
         os.environ |= {"KTO_TUI_HOME": home, "HF_HOME": home, "TZ": "UTC"}
         time.tzset()
         try:
+            os.chdir(home)
             app = KtoApp(plain=False)
             async with app.run_test(size=size) as pilot:
                 await app.switch_screen(SCREENS[name]())
-                await app.workers.wait_for_complete()
-                await pilot.pause(0.2)
+                for key in ("", *PRESSED.get(name, ())):
+                    await pilot.press(*filter(None, [key]))
+                    await app.workers.wait_for_complete()
+                    await pilot.pause(0.2)
                 return app.export_screenshot(title=f"kto-tui {name}")
         finally:
+            os.chdir(here)
             for key, value in before.items():
                 if value is None:
                     os.environ.pop(key, None)

@@ -55,7 +55,8 @@ class Candidate(msgspec.Struct, frozen=True):
         return " ".join([*(word for word in named if word), *self.marks]).lower()
 
 
-def _is_here(model_id: str) -> bool:
+def is_here(model_id: str) -> bool:
+    """Whether nothing of a model must be fetched."""
     return starter_model_folder().is_dir() if model_id == MODEL_ID else not must_fetch(model_id)
 
 
@@ -72,7 +73,7 @@ def consider(draft: Draft, models: Iterable[ModelSpec]) -> list[Candidate]:
         except UserError:  # what was set by hand goes with other data
             plan = proposal()
         pace = speed_class(speed(model, plan.recipe, draft.hardware), TYPICAL_SHARE * plan.recipe.max_length)
-        found.append(Candidate(model, plan, pace, _is_here(model.id)))
+        found.append(Candidate(model, plan, pace, is_here(model.id)))
     return found
 
 

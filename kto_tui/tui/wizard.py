@@ -1,6 +1,6 @@
 """What every wizard screen shares: the step rail above, the key line below, and the draft it was given."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -13,12 +13,13 @@ from kto_tui.draft import Draft
 
 STEPS = ("Hardware", "Model", "Data", "Recipe", "Review")
 NAME = " kto-tui  "
+TALL = 36  # rows of a terminal from which lists get more lines
 
 
 class KeyLine(Static):
     """The screen's keys, taken from its bindings: the same table that the help dialog shows."""
 
-    def __init__(self, screen: Screen[None]) -> None:
+    def __init__(self, screen: Screen[Any]) -> None:
         super().__init__(id="keys")
         self._of = screen
 
@@ -32,7 +33,7 @@ class KeyLine(Static):
         self.update(Content("  ").join(parts))
 
 
-def key_table(screen: Screen[None]) -> list[Binding]:
+def key_table(screen: Screen[Any]) -> list[Binding]:
     """The bindings a screen declares itself, in order, then help."""
     own = [entry for entry in type(screen).BINDINGS if isinstance(entry, Binding)]
     return [*own, Binding("question_mark", "help", "Help", key_display="?")]
@@ -58,6 +59,13 @@ def rail(current: str, right: str, width: int) -> Text:
     shown = right if len(right) <= space else right[: max(0, space - 1)] + "…"
     text.append(shown.rjust(space))
     return text
+
+
+def complain(screen: Screen[Any], text: str = "") -> None:
+    """Show one sentence above the keys of ``screen``; nothing when it is empty."""
+    problem = screen.query_one("#problem", Static)
+    problem.update(Content(text))
+    problem.display = bool(text)
 
 
 class WizardScreen(Screen[None]):
@@ -101,6 +109,4 @@ class WizardScreen(Screen[None]):
 
     def complain(self, text: str = "") -> None:
         """Show one sentence above the keys; nothing when it is empty."""
-        problem = self.query_one("#problem", Static)
-        problem.update(Content(text))
-        problem.display = bool(text)
+        complain(self, text)

@@ -11,11 +11,12 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, OptionList, Static
 
+from kto_tui.data.report import Refused
 from kto_tui.draft import Draft, starter_draft
-from kto_tui.errors import UserError
 from kto_tui.recipe import FIELDS
 from kto_tui.runs.folder import find_run
 from kto_tui.tui.app import KtoApp
+from kto_tui.tui.opening import Opening, Wanted
 from kto_tui.tui.screens.data import DataScreen
 from kto_tui.tui.screens.dialogs import AskDialog
 from kto_tui.tui.screens.hardware import HardwareScreen
@@ -69,8 +70,7 @@ async def test_enter_five_times_reaches_training_with_defaults(size: tuple[int, 
             assert app.screen.query_one("#keys").region.bottom == size[1]
             await pilot.press("enter")
             await until(pilot, at(app, screen))
-            if screen is DataScreen:
-                await until(pilot, lambda: "Balance" in text(app, "#numbers"))
+            await pilot.pause()
         assert "SmolLM2-135M" in text(app, "#sentence")
         assert "40 steps" in text(app, "#sentence")
         assert "seed = 42" in text(app, "#toml")
@@ -164,7 +164,7 @@ async def test_an_unknown_model_folder_is_refused_with_a_sentence(tmp_path: Path
 
 async def test_a_bad_data_file_is_refused_and_the_data_before_stay(tmp_path: Path) -> None:
     bad = tmp_path / "bad.jsonl"
-    bad.write_text('{"prompt": "a", "completion": "b", "label": "up"}\n')
+    bad.write_text("\n")
     app = KtoApp()
     async with app.run_test(size=(80, 24)) as pilot:
         await app.switch_screen(DataScreen(starter_draft(LAPTOP)))
@@ -173,9 +173,8 @@ async def test_a_bad_data_file_is_refused_and_the_data_before_stay(tmp_path: Pat
         app.screen.query_one(Input).value = str(bad)
         await pilot.press("enter")
         await until(
-            pilot, lambda: bool(app.screen.query("#problem")) and "neither true nor false" in text(app, "#problem")
+            pilot, lambda: bool(app.screen.query("#problem")) and "bad.jsonl" in text(app, "#problem").replace("\n", "")
         )
-        assert "bad.jsonl:1" in text(app, "#problem").replace("\n", "")
         assert "Starter set" in text(app, "#numbers")
 
 
@@ -212,8 +211,8 @@ async def test_what_arrives_after_a_screen_was_left_is_let_go() -> None:
             await app.switch_screen(screen)
         await pilot.pause()
         hardware.show_hardware(LAPTOP)
-        data._reading = "late.jsonl"
-        data.take("late.jsonl", UserError("Too late", mend="Wait"))
+        data._opening = opening = Opening(Wanted("late.jsonl"), starter_draft(LAPTOP))
+        data.on_file_screen_told(DataScreen.Told(opening, Refused(what="Too late", mend="Wait", where=None)))
         assert at(app, ReviewScreen)()
 
 
@@ -296,7 +295,7 @@ async def choose_model_and_data(pilot: Pilot[int], model: Path, rows: Path) -> N
     await pilot.pause()
     app.screen.query_one(Input).value = str(rows)
     await pilot.press("enter")
-    await until(pilot, lambda: at(app, DataScreen)() and "80 rows" in text(app, "#numbers"))
+    await until(pilot, lambda: at(app, DataScreen)() and "rows.jsonl · 80" in text(app, "#rail"))
     await pilot.press("enter")
     await until(pilot, at(app, RecipeScreen))
 

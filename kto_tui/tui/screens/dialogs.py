@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Input, OptionList, Static
@@ -28,9 +28,11 @@ class HelpDialog(ModalScreen[None]):
         lines = [Content.assemble(("Keys", "bold"), "\n")]
         for binding in key_table(self._of):
             told = binding.tooltip or binding.description
+            if not told:  # another key for what the line before says
+                continue
             lines.append(Content.assemble((key_name(binding).ljust(12), "bold"), told))
         lines.append(Content("\nescape closes this"))
-        with Vertical(id="dialog"):
+        with VerticalScroll(id="dialog"):
             yield Static(Content("\n").join(lines))
 
 

@@ -15,6 +15,7 @@ from textual.widgets import Static
 from kto_tui.catalog import ModelSpec
 from kto_tui.hub import sentences
 from kto_tui.hub.download import Download, must_fetch
+from kto_tui.hub.request import Request
 from kto_tui.hub.settings import endpoint, token_known
 from kto_tui.hub.updates import Done, Failed, Progressed, Update
 from kto_tui.tui.screens.dialogs import ConfirmDialog
@@ -29,7 +30,7 @@ def bar(share: float) -> str:
 
 
 class DownloadDialog(ModalScreen[Done | Failed | str]):
-    """Downloads ``model_id``. Closes with ``Done``, with the model's new name to take, or with why it is not here."""
+    """Downloads what is asked. Closes with ``Done``, with its new name to take, or with why it is not here."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Cancel"),
@@ -37,9 +38,9 @@ class DownloadDialog(ModalScreen[Done | Failed | str]):
         Binding("enter", "follow", "Take the new name"),
     ]
 
-    def __init__(self, model_id: str) -> None:
+    def __init__(self, asked: Request) -> None:
         super().__init__()
-        self._model_id = model_id
+        self._asked = asked
         self._download: Download | None = None
         self._failed: Failed | None = None
         self._outcome: list[Done | Failed | str] = []
@@ -54,7 +55,7 @@ class DownloadDialog(ModalScreen[Done | Failed | str]):
     def compose(self) -> ComposeResult:
         """What, how far, keys."""
         with Vertical(id="dialog"):
-            yield Static(Content.assemble(("Download ", "bold"), (self._model_id, "bold"), f"\nfrom {endpoint()}\n"))
+            yield Static(Content.assemble(("Download ", "bold"), (self._asked.id, "bold"), f"\nfrom {endpoint()}\n"))
             yield Static(id="progress")
             yield Static(id="answers")
 
@@ -79,9 +80,11 @@ class DownloadDialog(ModalScreen[Done | Failed | str]):
         match update := message.update:
             case Done() | Failed(kind="interrupted"):
                 self._leave_with(update)
+            case Failed(choices=choices) if choices:
+                self._leave_with(update)
             case Failed():
                 self._failed = update
-                self._write(*_advice(update, self._model_id))
+                self._write(*_advice(update, self._asked))
             case Progressed():
                 self._write(f"{bar(update.share)}\n{sentences.progress_line(update)}\n{update.file}", CANCEL)
             case _:
@@ -118,7 +121,8 @@ class DownloadDialog(ModalScreen[Done | Failed | str]):
         if first or self._failed is not None:
             self._failed = None
             self._write("Asking the hub ...", CANCEL)
-            self._download = Download(self._model_id)
+            asked = self._asked
+            self._download = Download(asked.id, asked.revision, asked.repo_type, asked.config, asked.split)
             self.listen(self._download)
 
     def action_follow(self) -> None:
@@ -177,10 +181,10 @@ def _keys(*pairs: tuple[str, str]) -> Content:
     return Content("   ").join(Content.assemble((key, "bold"), f" {word}") for key, word in pairs)
 
 
-def _advice(failed: Failed, model_id: str) -> tuple[str, Content]:
+def _advice(failed: Failed, asked: Request) -> tuple[str, Content]:
     """What went wrong, how to mend it, and the keys that lead on."""
     lines = [f"{failed.message}.", ""]
-    lines += sentences.login_steps(model_id) if failed.kind == "gated" else [f"{failed.mend}."]
+    lines += sentences.login_steps(asked.id, asked.repo_type) if failed.kind == "gated" else [f"{failed.mend}."]
     follow = [("enter", f"Take {failed.renamed_to}")] if failed.renamed_to is not None else []
     return "\n".join(lines), _keys(*follow, ("r", "Try again"), ("esc", "Back"))
 

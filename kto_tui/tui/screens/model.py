@@ -23,9 +23,7 @@ from kto_tui.tui.screens.download import when_allowed
 from kto_tui.tui.widgets.filter_line import FilterLine
 from kto_tui.tui.widgets.parts_bar import WIDE, PartsBar
 from kto_tui.tui.widgets.row_table import RowTable
-from kto_tui.tui.wizard import WizardScreen, room
-
-TALL = 36  # rows from which every setting gets a line of its own
+from kto_tui.tui.wizard import TALL, WizardScreen, room
 
 
 class ModelScreen(WizardScreen):

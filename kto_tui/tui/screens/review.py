@@ -19,6 +19,7 @@ from kto_tui.draft import Draft, plan, to_config
 from kto_tui.environment import require_training
 from kto_tui.errors import UserError
 from kto_tui.hub.download import must_fetch
+from kto_tui.hub.request import Request
 from kto_tui.hub.updates import Done, Failed
 from kto_tui.planner import Plan
 from kto_tui.runs.config import RunConfig, to_toml
@@ -119,7 +120,7 @@ class ReviewScreen(WizardScreen):
         if self._starting:
             return
         if self._draft.model is not None and must_fetch(self._draft.model.id):
-            self.app.push_screen(DownloadDialog(self._draft.model.id), self.model_arrived)
+            self.app.push_screen(DownloadDialog(Request(id=self._draft.model.id)), self.model_arrived)
             return
         self._starting = True
         self.query_one("#sentence", Static).update(Content("Starting the worker ..."))

@@ -112,7 +112,8 @@ def _learning_rate(model: ModelSpec, factor: float) -> tuple[float, str]:
     return float(f"{rate * factor:.2g}"), f"LoRA on {parameters(model.parameters)}"
 
 
-def _effective_batch(rows: int | None) -> tuple[int, str]:
+def effective_batch(rows: int | None) -> tuple[int, str]:
+    """Rows per optimizer step that suit so many rows in all, and why."""
     if rows is None:
         return 16, "the number of rows is not known yet"
     for limit, batch in ((1_000, 8), (4_000, 16)):
@@ -215,7 +216,7 @@ def propose(
     values["learning_rate"], because["learning_rate"] = _learning_rate(
         model, preset.learning_rate_factor if preset else 1.0
     )
-    values["effective_batch"], because["effective_batch"] = _effective_batch(rows)
+    values["effective_batch"], because["effective_batch"] = effective_batch(rows)
     locked = {**fixed, **by_hand}
     values |= locked
     if rows is not None and "steps" not in locked:

@@ -23,10 +23,20 @@ HEAVY = {
     "huggingface_hub",
     "numpy",
     "pandas",
+    "pyarrow",
 }
-DOWNLOAD_PROGRAM = ("kto_tui.hub.transfer", "kto_tui.hub.failures")
+DOWNLOAD_PROGRAM = ("kto_tui.hub.transfer", "kto_tui.hub.listing", "kto_tui.hub.failures")
+# What computes with numpy: only the examination's program and the worker import it when they start.
+DOCTOR = (
+    "kto_tui.data.checks.balance",
+    "kto_tui.data.checks.cheap",
+    "kto_tui.data.checks.near",
+    "kto_tui.data.checks.texts",
+    "kto_tui.data.examine",
+    "kto_tui.data.program",
+)
 TRACER = "kto_tui.memory.trace"  # a tool of development
-WORKER_SIDE = ("kto_tui.backends", "kto_tui.worker.__main__", "kto_tui.__main__", TRACER, *DOWNLOAD_PROGRAM)
+WORKER_SIDE = ("kto_tui.backends", "kto_tui.worker.__main__", "kto_tui.__main__", TRACER, *DOWNLOAD_PROGRAM, *DOCTOR)
 LIGHT = sorted(
     name for _, name, _ in pkgutil.walk_packages(kto_tui.__path__, "kto_tui.") if not name.startswith(WORKER_SIDE)
 )

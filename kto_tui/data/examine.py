@@ -17,7 +17,7 @@ from kto_tui.data.checks.texts import TextChecks
 from kto_tui.data.labels import Reading
 from kto_tui.data.opening import open_selection
 from kto_tui.data.report import LabelValue, Progressed, Report
-from kto_tui.data.scan import TELL_SECONDS, scan
+from kto_tui.data.scan import TELL_SECONDS, scan_apart
 from kto_tui.data.selection import (
     characters,
     codes,
@@ -65,7 +65,7 @@ def examine(job: Job, tell: Callable[[Progressed], None]) -> Report:
         UserError: the source cannot be read as a whole, or not without further choices.
     """
     begin = time.monotonic()
-    heldout = None if job.heldout is None else scan(*for_heldout(job.heldout, job.choices), tell).facts()
+    heldout = None if job.heldout is None else scan_apart(*for_heldout(job.heldout, job.choices), tell).facts()
     found = open_selection(*for_training(job.path, job.choices), tell, heldout)
     store, facts, reading, selection = found.store, found.facts, found.reading, found.selection
     names = tuple(Path(name).name for name in store.about.files)

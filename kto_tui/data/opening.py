@@ -9,7 +9,7 @@ from kto_tui.data.checks.facts import Facts
 from kto_tui.data.checks.fixes import FIXES
 from kto_tui.data.labels import Reading
 from kto_tui.data.rows import Dataset
-from kto_tui.data.scan import Tell, scan
+from kto_tui.data.scan import Tell, scan, scan_apart
 from kto_tui.data.selection import Selection, characters, fingerprint, label_column, read_column, select
 from kto_tui.data.store import Store
 from kto_tui.data.trainable import refuse, require_confirmed
@@ -26,8 +26,17 @@ class Opened(msgspec.Struct, frozen=True):
     selection: Selection
 
 
-def open_selection(path: Path, choices: DataChoices, tell: Tell, heldout: Facts | None = None) -> Opened:
+def open_selection(
+    path: Path, choices: DataChoices, tell: Tell, heldout: Facts | None = None, *, apart: bool = False
+) -> Opened:
     """The rows of a source under ``choices``, stored first where they are not.
+
+    Args:
+        path: file or folder.
+        choices: what is decided about it.
+        tell: called with the progress where the source must be read first.
+        heldout: of the rows that the fix of ``heldout_overlap`` leaves out.
+        apart: it is itself a held-out file, and the choices were made about another.
 
     Raises:
         UserError: as ``scan``.
@@ -38,14 +47,19 @@ def open_selection(path: Path, choices: DataChoices, tell: Tell, heldout: Facts 
             mend=f"Use {', '.join(sorted(FIXES))}",
             where="choices fixes",
         )
-    store = scan(path, choices, tell)
+    store = (scan_apart if apart else scan)(path, choices, tell)
     facts = store.facts()
     reading, confirmed = read_column(facts, store.about.form, choices)
     return Opened(store, facts, reading, confirmed, select(store, facts, reading, choices, heldout))
 
 
 def open_dataset(
-    path: Path, choices: DataChoices, tell: Tell, heldout: tuple[Path, DataChoices] | None = None
+    path: Path,
+    choices: DataChoices,
+    tell: Tell,
+    heldout: tuple[Path, DataChoices] | None = None,
+    *,
+    apart: bool = False,
 ) -> Dataset:
     """The rows of a source that are trained on.
 
@@ -54,17 +68,18 @@ def open_dataset(
         choices: what is decided about it.
         tell: called with the progress where the source must be read first.
         heldout: path and choices of the rows that the fix of ``heldout_overlap`` leaves out.
+        apart: as of ``open_selection``.
 
     Raises:
         UserError: as ``kto_tui.data.sources.open_source``.
     """
     held = None
     if heldout is not None and "heldout_overlap" in choices.fixes:
-        held = scan(*heldout, tell).facts()
-    found = open_selection(path, choices, tell, held)
+        held = scan_apart(*heldout, tell).facts()
+    found = open_selection(path, choices, tell, held, apart=apart)
     require_confirmed(found.store, found.reading, confirmed=found.confirmed)
     if found.selection.bad.any():
-        refuse(found.store, found.facts, found.selection.bad)
+        refuse(found.store, found.facts, found.selection.bad, apart=apart)
     lengths = characters(found.facts, found.selection)
     if lengths is None:
         raise UserError(

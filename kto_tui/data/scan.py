@@ -16,11 +16,12 @@ from kto_tui.data.containers.kind import place
 from kto_tui.data.containers.reader import Reader
 from kto_tui.data.containers.sniff import Sniffed, sniff
 from kto_tui.data.intake import Intake, OneByOne
+from kto_tui.data.lane import UTF8
 from kto_tui.data.lanes import Lanes, lanes_for
 from kto_tui.data.records import Record, Unreadable
 from kto_tui.data.report import Progressed
 from kto_tui.data.shapes.form import Form
-from kto_tui.data.shapes.recognise import choose, recognise
+from kto_tui.data.shapes.recognise import MisfitError, choose, recognise
 from kto_tui.data.store import VERSION, About, Store, open_store
 from kto_tui.data.storing import StoreWriter
 from kto_tui.errors import UserError
@@ -87,7 +88,10 @@ def sample_of(reader: Reader, items: Iterator[Item], choices: DataChoices, path:
 
 def _likely_form(items: list[Item], choices: DataChoices, path: Path) -> Form:
     if records := [item.value for item in items if isinstance(item, Record)]:
-        return choose(recognise(records), choices)
+        try:
+            return choose(recognise(records), choices)
+        except UserError as error:
+            raise type(error)(error.what, mend=error.mend, where=place(path)) from None
     item = next((item for item in items if isinstance(item, Unreadable)), None)
     what = "The file holds no record" if item is None else f"No record can be read: {item.problem}"
     raise UserError(what, mend="Check what was saved", where=place(path, item.line if item else None))
@@ -166,6 +170,22 @@ def scan(path: Path, choices: DataChoices, tell: Tell) -> Store:
     if store is None:
         raise UserError("The stored rows cannot be read back", mend="Check that disk", where=str(file))
     return store
+
+
+def scan_apart(path: Path, choices: DataChoices, tell: Tell) -> Store:
+    """The store of a held-out file: read as ``choices`` about the training file say, or as it is of itself.
+
+    Raises:
+        UserError: as ``scan``.
+    """
+    own = msgspec.structs.replace(choices, shape=None, columns={}, encoding=None)
+    # What is UTF-8 is so by design, whatever the training file is.
+    if choices.encoding is not None and sniff(path, own).encoding == UTF8:
+        choices = msgspec.structs.replace(choices, encoding=None)
+    try:
+        return scan(path, choices, tell)
+    except MisfitError:
+        return scan(path, own, tell)
 
 
 def _is_chat(items: list[Item], form: Form) -> bool | None:

@@ -42,14 +42,17 @@ def confirm(counts: Mapping[str, int], form: Form, choices: DataChoices) -> tupl
         UserError: a value is said to be both good and bad.
     """
     found = read_labels(counts, threshold=choices.threshold)
-    said_by_threshold = choices.threshold is not None and found.threshold is not None
+    by_threshold = choices.threshold is not None and found.threshold is not None
+    if form.label is not None and not by_threshold:
+        found = as_named(found, form.label)
     if not choices.good and not choices.bad:
-        found = found if said_by_threshold or form.label is None else as_named(found, form.label)
-        return found, found.certain or said_by_threshold
+        return found, found.certain or by_threshold
     good, bad = ([*map(key, values)] for values in (choices.good, choices.bad))
     if both := [name for name in good if name in bad]:
         mend = "Keep each value in one of the two"
         raise UserError(f"{', '.join(map(repr, both))} is said to be both good and bad", mend=mend, where="choices")
+    if found.certain and counts.keys().isdisjoint({*good, *bad}):
+        return found, True  # what was said is about another file, the one these rows are held out of
     labels = dict.fromkeys(bad, False) | dict.fromkeys(good, True)
     values = [*found.labels, *found.unknown]
     unknown = tuple(name for name in values if name not in labels)

@@ -14,7 +14,7 @@ from kto_tui.data.containers.sniff import sniff
 from kto_tui.data.labels import Reading, Scalar, key
 from kto_tui.data.records import Record
 from kto_tui.data.rows import text_of
-from kto_tui.data.scan import SAMPLE_RECORDS, is_clear, sample_of, scan
+from kto_tui.data.scan import SAMPLE_RECORDS, is_clear, sample_of, scan_apart
 from kto_tui.data.selection import Selection, changing, codes, confirm, label_column, read_column, select
 from kto_tui.data.shapes.convert import converter
 from kto_tui.data.shapes.form import Form, RawRow, RowProblemError, Text
@@ -195,7 +195,7 @@ class Browser:
     def _select(self, choices: DataChoices, heldout: Apart | None) -> Selection:
         held = None
         if heldout is not None and "heldout_overlap" in choices.fixes:
-            held = scan(*heldout, quietly).facts()
+            held = scan_apart(*heldout, quietly).facts()
         return select(self._store, self._facts, self.reading, choices, held)
 
     def mended(self, number: int, fix: str) -> ShownRow | None:

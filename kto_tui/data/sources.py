@@ -81,7 +81,7 @@ def open_source(
     if heldout is None:
         return Source(open_dataset(*for_training(data, choices), tell))
     apart = for_heldout(heldout, choices)
-    held = open_dataset(*apart, tell)
+    held = open_dataset(*apart, tell, apart=True)
     dataset = open_dataset(*for_training(data, choices), tell, heldout=apart)
     if held.chat != dataset.chat:
         raise UserError(

@@ -25,13 +25,14 @@ TITLES = {
 }
 
 
-def refuse(store: Store, facts: Facts, bad: "np.ndarray") -> NoReturn:
+def refuse(store: Store, facts: Facts, bad: "np.ndarray", *, apart: bool = False) -> NoReturn:
     """Say what is wrong with the first of the rows that cannot be trained on.
 
     Args:
         store: with the rows.
         facts: of its rows.
         bad: per row, whether it is one of them; at least one is.
+        apart: these are held-out rows, of which no fix leaves any out.
 
     Raises:
         UserError: always.
@@ -56,9 +57,13 @@ def refuse(store: Store, facts: Facts, bad: "np.ndarray") -> NoReturn:
         what = f"The label is {value}, which is neither good nor bad"
     count = int(same.sum())
     rows = "only this row" if count == 1 else f"{count:,} rows"
+    mend = f'Mend the file, or leave such rows out ({rows}): fixes = ["{kind}"] below [choices]'
+    if apart:
+        also = ", or add what it says to good or bad below [choices]" if kind == "unparsable_label" else ""
+        mend = f"Mend the held-out file ({rows}){also}"
     raise UserError(
         what,
-        mend=f'Mend the file, or leave such rows out ({rows}): fixes = ["{kind}"] below [choices]',
+        mend=mend,
         where=f"{store.about.files[row.file]}:{row.line}",
     )
 

@@ -369,3 +369,41 @@ def test_a_file_without_records_says_what_is_wrong_with_its_first_line(tmp_path:
     file = tmp_path / "rows.json"
     file.write_text('[\n"a", "b"]', encoding="utf-8")
     assert complaint(file).startswith(f"{file}:2: No record can be read: it is text, not an object")
+
+
+CSV = "Frage;Antwort;Wertung\nWarum nur?;Weil es so ist, Café.;gut\nWann denn?;Nie.;schlecht\n"
+OF_THE_CSV: dict[str, Any] = {
+    "columns": {"Frage": "prompt", "Antwort": "completion", "Wertung": "label"},
+    "good": ("gut",),
+    "bad": ("schlecht",),
+    "encoding": "cp1252",
+}
+
+
+def test_a_held_out_file_in_another_format_is_read_as_it_is(tmp_path: Path) -> None:
+    data = tmp_path / "rows.csv"
+    data.write_bytes(CSV.encode("cp1252"))
+    answer = [{"role": "assistant", "content": "Café."}]
+    asked = [{**CHAT, "prompt": [{"role": "user", "content": text}], "completion": answer} for text in ("Was?", "Wo?")]
+    heldout = tmp_path / "heldout.jsonl"
+    heldout.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in asked), encoding="utf-8")
+    source = open_source(str(data), str(heldout), DataChoices(**OF_THE_CSV))
+    assert [row.label for row in source.dataset.rows] == [True, False]
+    assert source.heldout is not None
+    assert [text_of(row.completion) for row in source.heldout.rows] == ["assistant: Café."] * 2
+    assert source.heldout.undesirable == 2
+
+
+def test_the_fix_of_an_overlap_knows_a_held_out_file_in_another_format(tmp_path: Path) -> None:
+    data = tmp_path / "rows.csv"
+    data.write_bytes(CSV.encode("cp1252"))
+    heldout = write(tmp_path / "heldout.jsonl", {**CHAT, "prompt": [{"role": "user", "content": "Wann denn?"}]})
+    choices = DataChoices(**OF_THE_CSV, fixes=("heldout_overlap",))
+    assert [row.number for row in open_source(str(data), str(heldout), choices).dataset.rows] == [1]
+
+
+def test_no_fix_is_offered_for_held_out_rows(tmp_path: Path) -> None:
+    data, heldout = (write(tmp_path / name, PLAIN, {**PLAIN, "label": False}) for name in ("a.jsonl", "b.jsonl"))
+    write(heldout, PLAIN, {**PLAIN, "label": "perhaps"}, PLAIN)
+    with pytest.raises(UserError, match=r"b\.jsonl:2: .*Mend the held-out file \(only this row\)"):
+        open_source(str(data), str(heldout), DataChoices())

@@ -19,7 +19,7 @@ from kto_tui.data.checks.facts import Facts
 from kto_tui.data.checks.fixes import FIXES, keep
 from kto_tui.data.opening import Opened, open_selection
 from kto_tui.data.report import Progressed
-from kto_tui.data.scan import Tell, scan
+from kto_tui.data.scan import Tell, scan_apart
 from kto_tui.data.selection import Selection
 from kto_tui.data.shapes.write import as_record
 from kto_tui.data.sources import for_heldout, for_training
@@ -57,7 +57,7 @@ def convert(
             "This exists already", mend="Choose another name, or replace a file with --force", where=str(out)
         )
     with progress() as tell:
-        held = None if heldout is None else scan(*for_heldout(heldout, choices), tell).facts()
+        held = None if heldout is None else scan_apart(*for_heldout(heldout, choices), tell).facts()
         found = open_selection(path, reading, tell, held)
         _require_trainable(found, path)
         rows = found.selection

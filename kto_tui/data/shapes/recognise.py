@@ -34,6 +34,10 @@ ANSWERS: tuple[set[Role], ...] = (
 )  # fmt: skip
 
 
+class MisfitError(UserError):
+    """Choices that were made about other records than these."""
+
+
 class Match(msgspec.Struct):
     """Columns found for a shape so far: the role of each, how sure, and what is doubtful."""
 
@@ -230,7 +234,7 @@ def choose(forms: Sequence[Form], choices: DataChoices) -> Form:
     """The form that ``choices`` names, with its columns where those are named; else the likeliest.
 
     Raises:
-        UserError: there is no such shape or column, or two columns are to hold the same.
+        UserError: there is no such shape or column (``MisfitError``), or two columns are to hold the same.
     """
     if choices.shape is not None and choices.shape not in SHAPES:
         raise UserError(f"There is no shape {choices.shape!r}", mend=f"Choose one of {', '.join(SHAPES)}")
@@ -241,7 +245,7 @@ def choose(forms: Sequence[Form], choices: DataChoices) -> Form:
             by_shape["table"], shape=str(choices.shape), title=SHAPES[str(choices.shape)].title
         )
     if form is None:
-        raise UserError(
+        raise MisfitError(
             f"The records do not look like the shape {choices.shape!r}",
             mend=f"Choose one of {', '.join(by_shape)}, or say what each column holds",
         )
@@ -250,7 +254,7 @@ def choose(forms: Sequence[Form], choices: DataChoices) -> Form:
 
 def _mapped(form: Form, columns: Mapping[str, Role]) -> Form:
     if unknown := [name for name in columns if name not in form.columns]:
-        raise UserError(f"There is no column {_list(unknown)}", mend=f"The columns are {_list(form.columns)}")
+        raise MisfitError(f"There is no column {_list(unknown)}", mend=f"The columns are {_list(form.columns)}")
     roles: dict[str, Role] = {name: columns.get(name, "ignore") for name in form.columns}
     held = [role for role in roles.values() if role not in {"ignore", "context"}]
     if twice := next((role for role in held if held.count(role) > 1), None):

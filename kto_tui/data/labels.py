@@ -20,8 +20,8 @@ WORDS = (
 )  # fmt: skip
 GOOD = {good: good for good, _ in WORDS}
 BAD = {bad: good for good, bad in WORDS}
-# Variation selectors and skin tones change how a thumb looks and not what it says.
-LOOKS = {0xFE0E: None, 0xFE0F: None, **dict.fromkeys(range(0x1F3FB, 0x1F400))}
+# The minus sign is another character than -; variation selectors and skin tones change a thumb's looks only.
+LOOKS = {0x2212: "-", 0xFE0E: None, 0xFE0F: None, **dict.fromkeys(range(0x1F3FB, 0x1F400))}
 MOST_STARS = 5
 
 

@@ -17,7 +17,8 @@ def read(*values: Any, threshold: float | None = None) -> Reading:
 @pytest.mark.parametrize(
     ("good", "bad"),
     [
-        (True, False), ("TRUE", " false "), (1, 0), (1, -1), ("1", "0"), (1.0, 0.0), ("1", "-1"), ("+1", "-1"),
+        (True, False), ("TRUE", " false "), (1, 0), (1, -1), ("1", "0"), (1.0, 0.0), ("1", "-1"), ("1", "\u22121"),
+        ("+1", "-1"),
         ("Up", "DOWN"), ("👍", "👎"), ("👍🏽", "👎️"), ("Yes", "no"), ("thumbs up", "thumbs down"),
         ("chosen", "rejected"), (5, 1), ("4", "2"), (4.5, 1.5),
     ],

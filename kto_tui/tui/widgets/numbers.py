@@ -17,6 +17,7 @@ from kto_tui.tui.visible import one_line
 from kto_tui.tui.widgets.balance_bar import balance_lines
 from kto_tui.tui.widgets.check_list import LABEL
 
+FINGERPRINT = 8
 BAR = 16
 # What the last line is about, and what it says.
 Line = tuple[str, str]
@@ -75,11 +76,13 @@ def place_of(opened: Opened, width: int) -> str:
 
 
 def held_out(opened: Opened) -> str:
-    """Where the rows for evaluation come from."""
+    """Where the rows for evaluation come from, and by which beginning of its fingerprint one knows the data again."""
     draft = None if opened.decided is None else opened.decided.outcome
     if not isinstance(draft, Draft) or draft.source is None:
         return "" if opened.wanted.heldout is None else f"held out: {one_line(opened.wanted.heldout, 30)}"
-    return f"held out: {draft.heldout_rows:,} {'split off' if draft.source.heldout is None else 'of its own'}"
+    begin = draft.source.dataset.fingerprint[:FINGERPRINT]
+    apart = "split off" if draft.source.heldout is None else "of its own"
+    return f"held out: {draft.heldout_rows:,} {apart}  fingerprint {begin}"
 
 
 def read_as(opened: Opened) -> str:

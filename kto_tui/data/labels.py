@@ -1,6 +1,7 @@
 """What people write for thumbs up and thumbs down, read as KTO labels. A polarity that was guessed says so."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
@@ -12,17 +13,23 @@ Kind = Literal["boolean", "words", "numbers", "stars", "unknown"]
 # Pairs in the order good, bad; compared without case, spaces around and variation selectors.
 WORDS = (
     ("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"), ("up", "down"), ("thumbs up", "thumbs down"),
-    ("thumbs_up", "thumbs_down"), ("thumbsup", "thumbsdown"), ("thumb_up", "thumb_down"), ("👍", "👎"), ("+1", "-1"),
+    ("thumbs_up", "thumbs_down"), ("thumbs-up", "thumbs-down"), ("thumbsup", "thumbsdown"), ("thumb_up", "thumb_down"),
+    ("👍", "👎"), ("+1", "-1"), (":+1:", ":-1:"), (":thumbsup:", ":thumbsdown:"), ("✅", "❌"), ("✓", "✗"), ("✔", "✘"),
     ("good", "bad"), ("positive", "negative"), ("pos", "neg"), ("desirable", "undesirable"), ("chosen", "rejected"),
     ("like", "dislike"), ("liked", "disliked"), ("upvote", "downvote"), ("upvoted", "downvoted"),
     ("accept", "reject"), ("accepted", "rejected"), ("approve", "disapprove"), ("approved", "disapproved"),
-    ("correct", "incorrect"), ("helpful", "unhelpful"), ("pass", "fail"), ("ok", "not ok"), ("win", "lose"),
+    ("correct", "incorrect"), ("right", "wrong"), ("helpful", "unhelpful"), ("helpful", "not helpful"),
+    ("pass", "fail"), ("ok", "not ok"), ("win", "lose"),
 )  # fmt: skip
 GOOD = {good: good for good, _ in WORDS}
 BAD = {bad: good for good, bad in WORDS}
 # The minus sign is another character than -; variation selectors and skin tones change a thumb's looks only.
 LOOKS = {0x2212: "-", 0xFE0E: None, 0xFE0F: None, **dict.fromkeys(range(0x1F3FB, 0x1F400))}
 MOST_STARS = 5
+# Stars as people write them: "4 stars", "4/5", "4 out of 5".
+_STARS = re.compile(r"([0-5](?:\.\d)?) ?(?:stars?|(?:/|out of) ?5(?: stars?)?)")
+_RATED = frozenset("012345★⭐")
+_DRAWN = re.compile("([★⭐]{1,5})☆{0,4}")
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -64,7 +71,16 @@ def key(value: object) -> str:
         return ""
     text = value.strip().translate(LOOKS).casefold()
     number = _number(text)
+    if number is None and text[:1] in _RATED and (stars := _stars(text)):
+        return stars
     return text if number is None or text.startswith("+") else f"{number:g}"
+
+
+def _stars(text: str) -> str:
+    if found := _DRAWN.fullmatch(text):
+        return str(len(found[1]))
+    found = _STARS.fullmatch(text)
+    return f"{float(found[1]):g}" if found else ""
 
 
 def _number(text: str) -> float | None:

@@ -97,3 +97,12 @@ def test_any_values_are_read_or_named(counts: dict[Any, int]) -> None:
     reading = read_labels(counts)
     for value in counts:
         assert (reading.label(value) is not None) != (key(value) in reading.unknown or key(value) == "")
+
+
+@pytest.mark.parametrize(
+    ("value", "stars"),
+    [("5 stars", "5"), ("1 Star", "1"), ("4/5", "4"), ("3.5 out of 5", "3.5"), ("★★★☆☆", "3"), ("⭐⭐", "2"),
+     ("4 of 5", "4 of 5")],
+)  # fmt: skip
+def test_stars_as_people_write_them(value: str, stars: str) -> None:
+    assert key(value) == stars

@@ -50,7 +50,7 @@ def test_what_a_column_is_called_decides_whether_true_is_plainly_good(
     assert labels(data, columns=columns, good=(bad,), bad=(good,)) == [good != str(v).lower() for v in values]
 
 
-@pytest.mark.parametrize("name", ["label", "kto_tag", "liked", "was it helpful?"])
+@pytest.mark.parametrize("name", ["label", "kto_tag", "liked", "was it helpful?", "Rating (0-1)", "Score [1 to 5]"])
 def test_true_of_a_label_is_good(tmp_path: Path, name: str) -> None:
     data = file_of(tmp_path, name, True, False)
     assert labels(data, columns={"prompt": "prompt", "answer": "completion", name: "label"}) == [True, False]

@@ -49,6 +49,10 @@ def judge(report: Report, choices: DataChoices, typed: str) -> Verdict:
 
 
 def _following(report: Report, choices: DataChoices, errors: list[tuple[str, str, str | None]]) -> str:
+    if not report.confirmed and {"one_label", "unparsable_label"} <= {name for name, _, _ in errors}:
+        said = polarity((one.value, one.label) for one in report.values)
+        missing = "bad" if report.undesirable == 0 else "good"
+        return f"Say which other labels are {missing}: {shlex.join(said)} --{missing}=VALUE,..."
     if beyond := [title for _, title, fix in errors if fix is None]:
         return f"Mend the file: {beyond[0]}"
     flags, why = [], []

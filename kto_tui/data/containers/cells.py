@@ -13,6 +13,8 @@ from kto_tui.data.labels import key
 from kto_tui.data.records import Record, Unreadable
 
 DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
+# What Excel takes from the first line, and people write there for it.
+SAID = re.compile(r"sep=([\t,;|])[\r\n]+")
 SNIFFED_ROWS = 100
 _LONGEST_NAME = 200
 _NAME = re.compile(r"[^\W\d][\w.-]{0,40}")
@@ -31,7 +33,9 @@ def delimiter(text: str, *, whole: bool) -> tuple[str, float] | None:
     """
     csv.field_size_limit(LINE_BYTES)
     found = []
-    for char in DELIMITERS:
+    said = SAID.match(text)
+    text = text[said.end() :] if said else text
+    for char in said[1] if said else DELIMITERS:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=char)
         try:
             rows = [row for row in itertools.islice(reader, SNIFFED_ROWS + 1) if row]
@@ -73,7 +77,7 @@ def read_cells(blocks: Iterable[bytes], encoding: str, char: str, file: int) -> 
             yield Unreadable(line, _reason(error, line, rows.line_num), file)
             bad.clear()
             continue
-        if len(cells) < 2 and not "".join(cells).strip():
+        if (len(cells) < 2 and not "".join(cells).strip()) or (line == 1 and cells == ["sep=", ""]):
             continue
         if not header:
             header = _names(cells, line)

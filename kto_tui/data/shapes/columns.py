@@ -22,7 +22,7 @@ _NAMES: dict[Role, str] = {
     "completion": "completion response answer output reply assistant bot generation generated_text assistant_message",
     "label": "label labels kto_tag feedback rating ratings thumb thumbs thumb_up thumbs_up vote votes score stars good "
     "liked like helpful correct accepted approved desirable preference judgement judgment verdict evaluation "
-    "reward sentiment annotation",
+    "reward sentiment annotation reaction",
     "system": "system system_prompt system_message",
     "context": "context input",
     "history": "history",
@@ -47,6 +47,7 @@ MOST_VALUES = 8
 # One of two answers: a, left, 1, answer1, response_b, "Answer 2".
 SIDE = re.compile(r"(?:(.*)[^a-z0-9]|([a-z]*)(?=[12]))?(a|b|1|2|left|right|first|second)")
 SIDES = {"a": 0, "1": 0, "left": 0, "first": 0, "b": 1, "2": 1, "right": 1, "second": 1}
+SCALE = re.compile(r" *[(\[] *-?\d+ *(?:-|–|/|to|\.\.) *\d+ *[)\]] *$")  # noqa: RUF001 - a dash between numbers
 STEMS = NAMES["completion"] | {"", "text", "conversation", "chat", "candidate", "option", "summary"}
 TIE = re.compile(r"(tie|both|neither)\b.*|same|equal|none|draw")
 
@@ -113,8 +114,11 @@ def as_named(found: Reading, column: str) -> Reading:
 
 
 def key_of(name: str) -> str:
-    """The last part of a column's name in lower case with underscores: ``data.userPrompt`` is ``user_prompt``."""
-    last = name.rpartition(".")[2]
+    """The last part of a column's name in lower case with underscores: ``data.userPrompt`` is ``user_prompt``.
+
+    The scale behind the name of a rating, as in ``Rating (1-5)``, is no part of it.
+    """
+    last = SCALE.sub("", name).rpartition(".")[2]
     return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", last).lower()).strip("_")
 
 

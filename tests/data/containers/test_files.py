@@ -426,3 +426,10 @@ def test_progress_grows_with_what_was_read(tmp_path: Path) -> None:
     assert seen[0] == 0
     assert seen[-1] == file.stat().st_size
     assert len(set(seen)) > 10
+
+
+def test_the_separator_that_is_said_for_excel_is_no_header(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("sep=;\r\nprompt;completion;label\r\nWhy, then?;So.;true\r\n", encoding="utf-8")
+    assert look(file).delimiter == ";"
+    assert items(file) == [Record(3, {"prompt": "Why, then?", "completion": "So.", "label": "true"})]

@@ -67,22 +67,30 @@ def two_lines(text: Content, width: int) -> list[Content]:
 
 
 def place_of(opened: Opened, width: int) -> str:
-    """The path, its end if there is no room for all of it, and what is held out."""
+    """The path, its end if there is no room for all of it, what is held out, and the fingerprint where it fits."""
     place = STARTER_TITLE if opened.wanted.data == STARTER else str(opened.place)
-    right = f"  {held_out(opened)}" if held_out(opened) else ""
+    right = "".join(f"  {part}" for part in (held_out(opened), known_by(opened)) if part)
+    if len(place) + len(right) > width:
+        right = f"  {held_out(opened)}" if held_out(opened) else ""
     room = width - len(right)
     shown = place if len(place) <= room else "…" + place[len(place) - room + 1 :]
     return f"{one_line(shown, 4096)}{right}"
 
 
 def held_out(opened: Opened) -> str:
-    """Where the rows for evaluation come from, and by which beginning of its fingerprint one knows the data again."""
+    """Where the rows for evaluation come from."""
     draft = None if opened.decided is None else opened.decided.outcome
     if not isinstance(draft, Draft) or draft.source is None:
         return "" if opened.wanted.heldout is None else f"held out: {one_line(opened.wanted.heldout, 30)}"
-    begin = draft.source.dataset.fingerprint[:FINGERPRINT]
-    apart = "split off" if draft.source.heldout is None else "of its own"
-    return f"held out: {draft.heldout_rows:,} {apart}  fingerprint {begin}"
+    return f"held out: {draft.heldout_rows:,} {'split off' if draft.source.heldout is None else 'of its own'}"
+
+
+def known_by(opened: Opened) -> str:
+    """The beginning of the data's fingerprint, by which one knows them again; empty while it is unknown."""
+    draft = None if opened.decided is None else opened.decided.outcome
+    if not isinstance(draft, Draft) or draft.source is None:
+        return ""
+    return f"fingerprint {draft.source.dataset.fingerprint[:FINGERPRINT]}"
 
 
 def read_as(opened: Opened) -> str:

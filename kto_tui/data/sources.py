@@ -31,6 +31,8 @@ def starter_folder() -> Path:
 
 def locate(data: str) -> tuple[Path, DataChoices]:
     """The path behind what a person wrote, and what of a folder ``#SPLIT`` or ``#CONFIG/SPLIT`` behind it chooses."""
+    if not data:  # which would be the current folder
+        raise UserError("No data file is named", mend="Name a file or a folder", where="data")
     path = os.path.expanduser(data)  # noqa: PTH111 - pathlib raises on ~nobody
     folder, mark, part = path.rpartition("#")
     if not mark or os.path.lexists(path) or not os.path.isdir(folder):  # noqa: PTH112 - and on names that are too long

@@ -407,3 +407,10 @@ def test_no_fix_is_offered_for_held_out_rows(tmp_path: Path) -> None:
     write(heldout, PLAIN, {**PLAIN, "label": "perhaps"}, PLAIN)
     with pytest.raises(UserError, match=r"b\.jsonl:2: .*Mend the held-out file \(only this row\)"):
         open_source(str(data), str(heldout), DataChoices())
+
+
+def test_an_empty_name_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "rows.jsonl", PLAIN, {**PLAIN, "label": False})
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="No data file is named"):
+        open_source("")

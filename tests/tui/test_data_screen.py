@@ -439,8 +439,8 @@ async def test_a_local_model_counts_the_tokens_and_shows_what_it_sees(tmp_path: 
         assert "at 128" in text(app, "#numbers")
         assert "counted" in text(app, "#histogram")
         assert "desirable" in text(app, "#histogram")
-        listed = " ".join(" ".join(shown(app)).split())
-        assert "a prompt that alone fills max_length 128" in listed
+        told = "a prompt that alone fills max_length 128"
+        await until(pilot, lambda: told in " ".join(" ".join(shown(app)).split()))
         tokens = int(row(app).split(" tokens")[0].split()[-1])
         await pilot.press("v")
         await until(pilot, lambda: at(app, RenderedScreen)() and "completion, trained on" in text(app, "#lines"))

@@ -4,6 +4,7 @@ from kto_tui.data.sources import STARTER
 from kto_tui.errors import UserError
 from kto_tui.hub.cache import cached_dataset
 from kto_tui.hub.data_files import dataset_id
+from kto_tui.repository import read_part
 
 
 def path_of(data: str, config: str | None = None, split: str | None = None) -> str:
@@ -16,7 +17,7 @@ def path_of(data: str, config: str | None = None, split: str | None = None) -> s
     if data == STARTER or (found := dataset_id(name)) is None:
         return data
     if mark:
-        config, split = (said or None for said in part.rpartition("/")[::2])
+        config, split = read_part(part)
     folder = cached_dataset(found, config=config, split=split)
     if folder is None:
         asked = "".join(f" --{flag} {value}" for flag, value in (("config", config), ("split", split)) if value)

@@ -65,6 +65,12 @@ class UnknownPartError(LookupError):
         self.part, self.asked, self.known = part, asked, tuple(sorted(known))
 
 
+def read_part(part: str) -> tuple[str | None, str | None]:
+    """Config and split that ``SPLIT`` or ``CONFIG/SPLIT`` names."""
+    config, _, split = part.rpartition("/")
+    return config or None, split or None
+
+
 def data_among(names: Iterable[str]) -> list[str]:
     """Those of ``names`` that hold rows, by their names."""
     return [

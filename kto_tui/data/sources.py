@@ -12,6 +12,7 @@ from kto_tui.data.report import Progressed
 from kto_tui.data.rows import Dataset
 from kto_tui.errors import UserError
 from kto_tui.paths import presets
+from kto_tui.repository import read_part
 
 STARTER = "starter"
 
@@ -37,8 +38,8 @@ def locate(data: str) -> tuple[Path, DataChoices]:
     folder, mark, part = path.rpartition("#")
     if not mark or os.path.lexists(path) or not os.path.isdir(folder):  # noqa: PTH112 - and on names that are too long
         return Path(path), DataChoices()
-    config, _, split = part.rpartition("/")
-    return Path(folder), DataChoices(config=config or None, split=split or None)
+    config, split = read_part(part)
+    return Path(folder), DataChoices(config=config, split=split)
 
 
 def for_training(data: str, choices: DataChoices) -> tuple[Path, DataChoices]:

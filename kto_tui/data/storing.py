@@ -12,6 +12,7 @@ import msgspec
 from kto_tui.atomic import write_atomically
 from kto_tui.data.shapes.form import Text
 from kto_tui.data.store import About, schema
+from kto_tui.paths import make_private
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -87,7 +88,7 @@ class StoreWriter:
     def __init__(self, path: Path) -> None:
         import pyarrow as pa
 
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         self._path, self._temporary = path, Path(name)
         os.close(handle)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, NoReturn
 
-from kto_tui.data.checks.facts import OTHER, UNLABELLED, Facts, Flag
+from kto_tui.data.checks.facts import BY_FLAG, OTHER, UNLABELLED, Facts
 from kto_tui.data.labels import Reading
 from kto_tui.data.store import Store
 from kto_tui.errors import UserError
@@ -10,18 +10,11 @@ from kto_tui.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-BROKEN = {
-    Flag.UNREADABLE: "unreadable",
-    Flag.ROLES: "roles",
-    Flag.EMPTY_PROMPT: "empty_prompt",
-    Flag.EMPTY_COMPLETION: "empty_completion",
-}
 TITLES = {
     "roles": "The roles of the messages are wrong",
     "empty_prompt": "The prompt is empty",
     "empty_completion": "The completion is empty",
     "missing_label": "The row has no label",
-    "unparsable_label": "The label is neither good nor bad",
 }
 
 
@@ -41,7 +34,7 @@ def refuse(store: Store, facts: Facts, bad: "np.ndarray", *, apart: bool = False
     number = int(bad.argmax()) + 1
     row = store.row(number)
     same = bad
-    for flag, name in BROKEN.items():
+    for name, flag in BY_FLAG.items():
         if columns.flags[number - 1] & flag:
             kind, same = name, bad & ((columns.flags & flag) != 0)
             break

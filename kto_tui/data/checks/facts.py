@@ -27,6 +27,15 @@ class Flag(IntFlag):
     REPEATS_PROMPT = 16
 
 
+# The findings whose rows cannot be trained on, by what tells them.
+BY_FLAG = {
+    "unreadable": Flag.UNREADABLE,
+    "roles": Flag.ROLES,
+    "empty_prompt": Flag.EMPTY_PROMPT,
+    "empty_completion": Flag.EMPTY_COMPLETION,
+}
+
+
 class Columns(msgspec.Struct, frozen=True):
     """``Facts`` as numpy arrays, one element per row, the row of number 1 first.
 

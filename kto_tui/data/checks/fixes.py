@@ -9,7 +9,7 @@ import msgspec
 
 from kto_tui.choices import DataChoices
 from kto_tui.data.checks.echo import echo_end
-from kto_tui.data.checks.facts import Facts, Flag
+from kto_tui.data.checks.facts import BY_FLAG, Facts, Flag
 from kto_tui.data.checks.parts import beginning, changed, ending, question
 from kto_tui.data.checks.passing import flags_of
 from kto_tui.data.checks.repeats import overlapping, repeats
@@ -59,12 +59,6 @@ FIXES: Mapping[str, Fix] = MappingProxyType(
         "privacy_card": Fix("Write [CARD] in their place", "change", "texts"),
     }
 )
-_FLAGS = {
-    "unreadable": Flag.UNREADABLE,
-    "roles": Flag.ROLES,
-    "empty_prompt": Flag.EMPTY_PROMPT,
-    "empty_completion": Flag.EMPTY_COMPLETION,
-}
 
 
 def keep(facts: Facts, reading: Reading, choices: DataChoices, *, heldout: Facts | None = None) -> "np.ndarray":
@@ -86,8 +80,8 @@ def keep(facts: Facts, reading: Reading, choices: DataChoices, *, heldout: Facts
     columns, label, kept = judged.columns, judged.label, judged.present
     unlabelled = (columns.flags & int(BROKEN) == 0) & (label == NO_LABEL)
     for name in choices.fixes:
-        if name in _FLAGS:
-            kept &= columns.flags & int(_FLAGS[name]) == 0
+        if name in BY_FLAG:
+            kept &= columns.flags & int(BY_FLAG[name]) == 0
         elif name == "missing_label":
             kept &= ~(unlabelled & (columns.code == 0))
         elif name == "unparsable_label":

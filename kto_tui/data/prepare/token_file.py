@@ -18,7 +18,7 @@ from typing import overload
 
 from kto_tui.atomic import atomic_file
 from kto_tui.data.prepare.tokens import TokenRow
-from kto_tui.paths import keep_newest
+from kto_tui.paths import keep_newest, make_private
 
 KEPT_FILES = 8
 LEFT_OVER_SECONDS = 3600
@@ -109,7 +109,7 @@ def write_tokens(path: Path, key: str, rows: Iterable[TokenRow]) -> TokenRows:
         OSError: it cannot be written.
     """
     digest = hashlib.sha256()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     _remove_left_over(path.parent)
     with atomic_file(path) as file:
 

@@ -9,6 +9,7 @@ from kto_tui.hub.cache import cached_dataset
 from kto_tui.hub.data_files import dataset_id
 from kto_tui.hub.request import Request
 from kto_tui.hub.updates import Done, Failed
+from kto_tui.repository import read_part
 from kto_tui.tui.screens.dialogs import ChooseDialog
 from kto_tui.tui.screens.download import DownloadDialog
 
@@ -56,11 +57,11 @@ def when_here(app: App[Any], data: str, go_on: Callable[[str], object], complain
 def request_of(data: str) -> Request | None:
     """What must be on this machine to read ``data``; None for a path."""
     name, _, part = data.partition("#")
-    config, _, split = part.rpartition("/")
+    config, split = read_part(part)
     found = dataset_id(name)
     if found is None:
         return None
-    return Request(id=found, repo_type="dataset", config=config or None, split=split or None)
+    return Request(id=found, repo_type="dataset", config=config, split=split)
 
 
 def name_of(asked: Request) -> str:

@@ -4,8 +4,8 @@ import msgspec
 from textual import work
 from textual.message import Message
 
-from kto_tui.data.checks.fixes import FIXES
 from kto_tui.data.rows import Row
+from kto_tui.data.selection import changing
 from kto_tui.data.tokens.client import TokenizerProcess
 from kto_tui.data.tokens.rendered import Rendered
 from kto_tui.draft import plan
@@ -153,4 +153,4 @@ class TokensScreen(RowsScreen):
 
 def _texts(decided: Decided) -> set[str]:
     """The accepted fixes that change texts."""
-    return {name for name in decided.choices.fixes if FIXES[name].kind == "change"}
+    return set(changing(decided.choices.fixes))

@@ -1,5 +1,6 @@
 """The question that is asked once: which values of the label column mean good? On one row of each."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
@@ -13,7 +14,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from kto_tui.choices import DataChoices
-from kto_tui.data.labels import Scalar, key, read_labels
+from kto_tui.data.labels import key, read_labels
 from kto_tui.data.report import LabelValue, Report
 from kto_tui.data.rows import text_of
 from kto_tui.data.shown import ShownRow
@@ -164,7 +165,9 @@ class LabelsDialog(ModalScreen[DataChoices | None]):
         self._set_threshold(numbers[max(0, min(at, len(numbers) - 1))])
 
     def _set_threshold(self, threshold: float) -> None:
-        counts: dict[Scalar, int] = {value.value: value.count for value in self._values}
+        counts = Counter[str]()
+        for value in self._values:  # by key: as a dictionary's keys True and 1 would be one
+            counts[key(value.value)] += value.count
         labels = read_labels(counts, threshold=threshold).labels
         self._labels = {name: labels.get(name) for name in self._labels}
         self._threshold, self._by_hand = threshold, False

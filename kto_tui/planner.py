@@ -44,8 +44,11 @@ DEFAULT_BECAUSE = {
     "optimizer": "LoRA's state is small",
     "gradient_checkpointing": "activations fit without",
     "heldout_share": "enough to judge by",
-    "eval_every": "once, after training",
-    "save_every": "short run: adapter only",
+    "eval_every": "shows early whether it generalises",
+    "sample_every": "shows once on the way what it says",
+    "save_every": "no more than five minutes are lost",
+    "save_total_limit": "one may turn out damaged",
+    "report_to": "nothing leaves this machine",
     "log_every": "every step is a point",
     "seed": "any number will do",
 }
@@ -123,12 +126,11 @@ def effective_batch(rows: int | None) -> tuple[int, str]:
 
 
 def _set_intervals(values: dict[str, Any], because: dict[str, str], rows: int) -> None:
-    """Evaluate and save a long run on its way."""
+    """Evaluate a long run more often on its way."""
     total = -(-rows // values["effective_batch"]) * float(values.get("epochs", 1.0))
     if total > LONG_RUN_STEPS:
-        for name in ("eval_every", "save_every"):
-            values.setdefault(name, max(50, round(total / 5)))
-            because[name] = f"five times in about {count(round(total))} steps"
+        values.setdefault("eval_every", max(50, round(total / 10)))
+        because["eval_every"] = f"ten times in about {count(round(total))} steps"
 
 
 def place_of(hardware: Hardware) -> Place:

@@ -147,12 +147,23 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 0.1
     eval_every: Annotated[
         Annotated[int, Meta(ge=1, le=1_000_000)] | None,
-        _meta("Evaluate every", "Steps between evaluations; empty: only after training", unit="steps"),
+        _meta("Evaluate every", "Steps between evaluations; empty: at each third of the run", unit="steps"),
+    ] = None
+    sample_every: Annotated[
+        Annotated[int, Meta(ge=1, le=1_000_000)] | None,
+        _meta("Sample every", "Steps between answers to the fixed prompts; empty: at half of the run", unit="steps"),
     ] = None
     save_every: Annotated[
         Annotated[int, Meta(ge=1, le=1_000_000)] | None,
-        _meta("Save every", "Steps between checkpoints; empty: only the final adapter", unit="steps"),
+        _meta("Save every", "Steps between checkpoints; empty: every five minutes", unit="steps"),
     ] = None
+    save_total_limit: Annotated[
+        int, _meta("Checkpoints kept", "The newest; two survive a damaged one", ge=1, le=1000, unit="checkpoints")
+    ] = 2
+    report_to: Annotated[
+        Literal["none", "tensorboard", "trackio", "wandb"],
+        _meta("Tracker", "Where curves are sent besides; none: nothing leaves this machine"),
+    ] = "none"
     log_every: Annotated[
         int, _meta("Log every", "Steps between points of the curves", ge=1, le=10_000, unit="steps")
     ] = 1
@@ -188,7 +199,8 @@ def _bounds(meta: Meta) -> str:
     return ", ".join(parts)
 
 
-def _field(name: str, annotation: Any) -> Field:  # noqa: ANN401
+def field_of(name: str, annotation: Any) -> Field:  # noqa: ANN401
+    """``Field`` of an annotation as in ``Recipe``."""
     base, meta = get_args(annotation)
     optional = get_origin(base) in {types.UnionType, typing.Union} and type(None) in get_args(base)
     inner = next(arg for arg in get_args(base) if arg is not type(None)) if optional else base
@@ -220,7 +232,7 @@ def _field(name: str, annotation: Any) -> Field:  # noqa: ANN401
 
 
 FIELDS: tuple[Field, ...] = tuple(
-    _field(name, annotation) for name, annotation in get_type_hints(Recipe, include_extras=True).items()
+    field_of(name, annotation) for name, annotation in get_type_hints(Recipe, include_extras=True).items()
 )
 _BY_NAME = {field.name: field for field in FIELDS}
 
@@ -236,7 +248,11 @@ def field_named(name: str) -> Field:
 
 def check_value(name: str, value: object) -> Value:
     """``value`` converted to the type of field ``name``, or a UserError that gives the bounds."""
-    field = field_named(name)
+    return convert(field_named(name), value, where=f"[recipe] {name}")
+
+
+def convert(field: Field, value: object, *, where: str) -> Value:
+    """``value`` converted to the type of ``field``, or a UserError about ``where`` that gives the bounds."""
     try:
         return typing.cast("Value", msgspec.convert(value, field.annotation))
     except (msgspec.ValidationError, UnicodeEncodeError):
@@ -245,39 +261,7 @@ def check_value(name: str, value: object) -> Value:
             or {"bool": "true or false", "int": "a whole number", "float": "a number"}[field.kind]
         )
         limits = f", {field.bounds}" if field.bounds else ""
-        raise UserError(
-            f"{field.label} cannot be {value!r}", mend=f"Give {expected}{limits}", where=f"[recipe] {name}"
-        ) from None
-
-
-def parse_value(name: str, text: str) -> Value:
-    """What a person typed for field ``name`` as a value; empty text is automatic where the field allows it."""
-    field = field_named(name)
-    text = text.strip()
-    if not text:
-        return check_value(name, None)
-    if field.kind == "bool":
-        word = text.lower()
-        if word in {"on", "true", "yes"} or word in {"off", "false", "no"}:
-            return word in {"on", "true", "yes"}
-        return check_value(name, text)
-    if field.kind in {"int", "float"}:
-        try:
-            number = float(text)
-        except ValueError:
-            return check_value(name, text)
-        return check_value(name, int(number) if number.is_integer() and field.kind == "int" else number)
-    return check_value(name, text)
-
-
-def show_value(field: Field, value: Value) -> str:
-    """A field's value for people."""
-    if value is None:
-        return "automatic"
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    text = compact(float(value)) if isinstance(value, int | float) else str(value)
-    return f"{text} {field.unit.removesuffix('s') if text == '1' else field.unit}".rstrip()
+        raise UserError(f"{field.label} cannot be {value!r}", mend=f"Give {expected}{limits}", where=where) from None
 
 
 def check_recipe(recipe: Recipe) -> Recipe:

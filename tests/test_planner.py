@@ -75,11 +75,11 @@ def test_the_effective_batch_follows_the_rows(rows: int | None, batch: int) -> N
     assert plan.because["effective_batch"]
 
 
-def test_a_long_run_is_evaluated_and_saved_on_its_way() -> None:
+def test_a_long_run_is_evaluated_on_its_way() -> None:
     long = propose(SEVEN_B, MACHINES["H100"], rows=20_000).recipe
     short = propose(SEVEN_B, MACHINES["H100"], rows=600).recipe
     assert (short.eval_every, short.save_every) == (None, None)
-    assert long.eval_every == long.save_every == 125
+    assert (long.eval_every, long.save_every) == (62, None)
 
 
 def test_a_t4_gets_fp16() -> None:

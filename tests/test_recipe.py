@@ -12,10 +12,9 @@ from kto_tui.recipe import (
     check_recipe,
     check_value,
     field_named,
-    parse_value,
-    show_value,
     with_overrides,
 )
+from kto_tui.recipe_text import parse_value, show_value
 
 # name: (too small, smallest, largest, too large), written down apart from the annotations they check.
 BOUNDS: dict[str, tuple[float, float, float, float]] = {
@@ -34,11 +33,13 @@ BOUNDS: dict[str, tuple[float, float, float, float]] = {
     "lora_alpha": (0, 1, 4096, 4097),
     "heldout_share": (-0.1, 0, 0.5, 0.51),
     "eval_every": (0, 1, 1_000_000, 1_000_001),
+    "sample_every": (0, 1, 1_000_000, 1_000_001),
     "save_every": (0, 1, 1_000_000, 1_000_001),
+    "save_total_limit": (0, 1, 1000, 1001),
     "log_every": (0, 1, 10_000, 10_001),
     "seed": (-1, 0, 2**31 - 1, 2**31),
 }
-OPTIONAL = {"desirable_weight", "undesirable_weight", "steps", "eval_every", "save_every"}
+OPTIONAL = {"desirable_weight", "undesirable_weight", "steps", "eval_every", "sample_every", "save_every"}
 WHOLE = {name for name in BOUNDS if isinstance(BOUNDS[name][1], int) and name not in {"warmup", "heldout_share"}}
 LIMIT_WORDS = {"above", "at", "least", "most", "below"}
 

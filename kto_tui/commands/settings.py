@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from kto_tui.errors import UserError
 from kto_tui.flags import FLAGS
-from kto_tui.recipe import Value, field_named, parse_value
+from kto_tui.recipe import Value, field_named
+from kto_tui.recipe_text import parse_value
 
 KINDS = {"bool": "on or off", "int": "a whole number", "float": "a number"}
 _OPTIONS = {f"[recipe] {field}": f"--{flag}" for flag, field in FLAGS.items()}

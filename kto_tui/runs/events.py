@@ -9,9 +9,15 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+
+from kto_tui.runs.control import Setting
+
+Cause = Literal[
+    "out_of_memory", "not_finite", "disk_full", "checkpoint", "gpu_lost", "data_loading", "killed", "crashed"
+]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=True):
@@ -26,6 +32,47 @@ class WorkerStarted(Event, frozen=True, kw_only=True, tag="worker_started"):
     host: str
     pid: int
     versions: dict[str, str] = {}
+
+
+class Queued(Event, frozen=True, kw_only=True, tag="queued"):
+    """The supervisor waits for ``device``. ``holder``: id of the run that has it, None if it cannot be told."""
+
+    device: str
+    holder: str | None = None
+
+
+class Resumed(Event, frozen=True, kw_only=True, tag="resumed"):
+    """Training goes on after ``step``: what was measured beyond it is measured again.
+
+    ``path``: the checkpoint; None when there was none and training begins anew.
+    """
+
+    step: int
+    path: str | None = None
+
+
+class Adjusted(Event, frozen=True, kw_only=True, tag="adjusted"):
+    """A choice changed after the run had started. ``by``: a person, or the recovery from a fault."""
+
+    name: str
+    before: Setting
+    after: Setting
+    because: str
+    by: Literal["person", "recovery"]
+
+
+class MemoryRanOut(Event, frozen=True, kw_only=True, tag="memory_ran_out"):
+    """A proven lack of memory. ``proof``: an exception of the training process, or the kernel's count of kills."""
+
+    proof: Literal["exception", "kernel"]
+    message: str
+
+
+class Marked(Event, frozen=True, kw_only=True, tag="marked"):
+    """A person's remark at ``step``."""
+
+    step: int
+    text: str
 
 
 class PhaseEntered(Event, frozen=True, kw_only=True, tag="phase_entered"):
@@ -59,7 +106,10 @@ class TrainingStarted(Event, frozen=True, kw_only=True, tag="training_started"):
 
 
 class StepCompleted(Event, frozen=True, kw_only=True, tag="step_completed"):
-    """One logged optimizer step. Rewards are beta times the log-ratio, means over the rows since the last point."""
+    """One logged optimizer step. Rewards are beta times the log-ratio, means over the rows since the last point.
+
+    ``accuracy``: share of those rows whose reward has the sign of its label, before the step was taken.
+    """
 
     step: int
     total_steps: int
@@ -69,6 +119,9 @@ class StepCompleted(Event, frozen=True, kw_only=True, tag="step_completed"):
     reward_desirable: float | None = None
     reward_undesirable: float | None = None
     margin: float | None = None
+    accuracy: float | None = None
+    accuracy_desirable: float | None = None
+    accuracy_undesirable: float | None = None
     grad_norm: float | None = None
     learning_rate: float | None = None
     tokens: int | None = None
@@ -98,7 +151,10 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Sampled(Event, frozen=True, kw_only=True, tag="sampled"):
-    """Greedy answers to fixed prompts at ``step`` (0: the base model), with plain measures of them."""
+    """Greedy answers at ``step`` (0: the base model) to the fixed prompts, with plain measures, then to others.
+
+    The newest one of step 0 has the base model's answer to every prompt of the steps after it.
+    """
 
     step: int
     answers: tuple[Answer, ...]
@@ -158,15 +214,28 @@ class Noted(Event, frozen=True, kw_only=True, tag="noted"):
 
 
 class Ended(Event, frozen=True, kw_only=True, tag="ended"):
-    """The last word of a run. ``reason``: finished, stopped or failed; ``bad_input``: mended by the user's files."""
+    """The last word of a run.
+
+    Attributes:
+        reason: finished, stopped, paused or failed.
+        message: what happened and how to go on, in sentences.
+        bad_input: mended by the user's files.
+        cause: of a failure; None where it is not known.
+    """
 
     reason: str
     message: str = ""
     bad_input: bool = False
+    cause: Cause | None = None
 
 
 AnyEvent = (
     WorkerStarted
+    | Queued
+    | Resumed
+    | Adjusted
+    | MemoryRanOut
+    | Marked
     | PhaseEntered
     | DataPrepared
     | TrainingStarted
@@ -234,8 +303,20 @@ class EventWriter:
             written = os.write(self._fd, line)
         except OSError:
             return False
-        self._torn = written < len(line)
-        return not self._torn
+        if written == len(line):
+            self._torn = False
+            return True
+        self._torn = not self._taken_back(written) or self._torn
+        return False
+
+    def _taken_back(self, written: int) -> bool:
+        """Whether the piece of a line that still fitted is gone again; it stays where another writer was behind it."""
+        with contextlib.suppress(OSError):
+            end = os.lseek(self._fd, 0, os.SEEK_CUR)
+            if os.fstat(self._fd).st_size == end:
+                os.ftruncate(self._fd, end - written)
+                return True
+        return False
 
     def close(self) -> None:
         """Release the file."""
@@ -246,14 +327,21 @@ class EventWriter:
 class Tail:
     """Reads whole lines as they arrive and remembers where it was; an unfinished last line is "not yet".
 
+    Args:
+        path: of the event log.
+        last_bytes: begin so far before its end instead of at its beginning; the line cut there counts as damaged.
+
     Attributes:
         skipped: lines of a kind this version does not know.
         damaged: lines that are not an event at all (torn by a crash).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, last_bytes: int | None = None) -> None:
         self._path = path
         self._offset = 0
+        if last_bytes is not None:
+            with contextlib.suppress(OSError):
+                self._offset = max(0, path.stat().st_size - last_bytes)
         self.skipped = 0
         self.damaged = 0
 

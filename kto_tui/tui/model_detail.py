@@ -6,7 +6,8 @@ from kto_tui import units
 from kto_tui.draft import Draft
 from kto_tui.hub.download import to_fetch
 from kto_tui.hub.sentences import disk_short
-from kto_tui.recipe import field_named, show_value
+from kto_tui.recipe import field_named
+from kto_tui.recipe_text import show_value
 from kto_tui.speed import CLASS_ROWS, UNMEASURED, effort
 from kto_tui.starter import MODEL_ID
 from kto_tui.tui.candidates import Candidate

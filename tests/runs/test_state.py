@@ -10,15 +10,20 @@ from hypothesis import strategies as st
 
 from kto_tui.runs.events import (
     AdapterSaved,
+    Adjusted,
     AnyEvent,
     CheckpointSaved,
     DataPrepared,
     Ended,
     Evaluated,
     GaugesRead,
+    Marked,
+    MemoryRanOut,
     Noted,
     PeakMeasured,
     PhaseEntered,
+    Queued,
+    Resumed,
     Sampled,
     StepCompleted,
     TrainingStarted,
@@ -51,6 +56,10 @@ SAMPLES: dict[type, AnyEvent] = {
     CheckpointSaved: CheckpointSaved(step=1, path="p", size_bytes=1),
     AdapterSaved: AdapterSaved(path="p", size_bytes=1),
     Noted: Noted(text="n"),
+    Queued: Queued(device="cpu"),
+    Adjusted: Adjusted(name="micro_batch", before=4, after=2, because="b", by="recovery"),
+    MemoryRanOut: MemoryRanOut(proof="exception", message="m"),
+    Marked: Marked(step=1, text="m"),
     Ended: Ended(reason="finished"),
 }
 
@@ -70,7 +79,7 @@ def histories(draw: st.DrawFn) -> list[AnyEvent]:
 
 
 def test_the_samples_cover_every_kind() -> None:
-    assert set(SAMPLES) == set(get_args(AnyEvent))
+    assert {*SAMPLES, Resumed} == set(get_args(AnyEvent))
 
 
 @given(histories(), st.lists(st.integers(0, 60), max_size=8))
@@ -89,7 +98,6 @@ def test_everything_that_happened_is_in_the_state(history: list[AnyEvent]) -> No
     def of(kind: type) -> tuple[AnyEvent, ...]:
         return tuple(event for event in history if isinstance(event, kind))
 
-    assert state.steps == of(StepCompleted)
     assert state.evaluations == of(Evaluated)
     assert state.samples == of(Sampled)
     assert state.checkpoints == of(CheckpointSaved)
@@ -112,9 +120,25 @@ def test_everything_that_happened_is_in_the_state(history: list[AnyEvent]) -> No
 def test_folding_changes_nothing_in_place() -> None:
     first = fold(RunState(), [SAMPLES[StepCompleted]])
     fold(first, [SAMPLES[StepCompleted], SAMPLES[Ended]])
-    assert len(first.steps) == 1
+    assert first.last_step == SAMPLES[StepCompleted]
     assert first.ended is None
     assert fold(first, []) is first
+
+
+def test_a_resumed_run_measures_again_what_lies_beyond_its_checkpoint() -> None:
+    begun = [SAMPLES[TrainingStarted], *steps(8, 2.0)]
+    kept, lost = Evaluated(step=4, rows=1, accuracy=0.5), Evaluated(step=8, rows=1, accuracy=0.6)
+    state = fold(RunState(), [*begun, kept, lost, SAMPLES[WorkerStarted], Resumed(step=5, path="p")])
+    assert (state.step, state.last_step, state.evaluations) == (5, None, (kept,))
+    assert state.total_steps == 50
+    again = fold(state, [StepCompleted(t=200, step=6, total_steps=50)])
+    assert again.step == 6
+
+
+def test_energy_is_summed_while_the_gauges_are_read() -> None:
+    drawn = [GaugesRead(t=t, gpu_watts=w) for t, w in ((0, 100.0), (2, 200.0), (4, None), (6, 100.0), (900, 100.0))]
+    assert fold(RunState(), drawn).joules == 300.0
+    assert fold(RunState(), [GaugesRead(t=0, cpu_percent=1.0)]).joules is None
 
 
 def steps(count: int, seconds: float, every: int = 1) -> list[AnyEvent]:
@@ -168,7 +192,9 @@ STEPPED = [*BEGUN, StepCompleted(t=1002, step=1, total_steps=9)]
         ([*STEPPED, Ended(t=1003, reason="paused")], False, 0, "paused"),
         ([*STEPPED, Ended(t=1003, reason="failed")], False, 0, "failed"),
         ([*STEPPED, Ended(t=1003, reason="a newer word")], False, 0, "failed"),
-        ([*STEPPED, Ended(t=1003, reason="failed"), WorkerStarted(t=1004, host="h", pid=2)], True, 0, "running"),
+        ([*STEPPED, Ended(t=1003, reason="failed"), WorkerStarted(t=1004, host="h", pid=2)], True, 0, "starting"),
+        ([BEGUN[0], Queued(t=1001, device="cpu")], True, 9999, "queued"),
+        ([BEGUN[0], Queued(t=1001, device="cpu"), BEGUN[1]], True, 0, "starting"),
     ],
 )
 def test_the_state_in_one_word(events: list[AnyEvent], alive: bool | None, seconds_later: float, word: str) -> None:

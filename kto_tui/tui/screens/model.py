@@ -13,7 +13,8 @@ from kto_tui.catalog import ModelSpec, load_catalog, resolve
 from kto_tui.draft import Draft, choose_model
 from kto_tui.errors import UserError
 from kto_tui.flags import FLAGS
-from kto_tui.recipe import field_named, show_value
+from kto_tui.recipe import field_named
+from kto_tui.recipe_text import show_value
 from kto_tui.tui import model_table
 from kto_tui.tui.candidates import Candidate, consider, in_order, proposed_model, shown
 from kto_tui.tui.messages import StepRequested

@@ -13,7 +13,8 @@ from textual.widgets.option_list import Option
 from kto_tui.draft import Draft, choose_preset, plan
 from kto_tui.errors import UserError
 from kto_tui.planner import Plan, load_presets
-from kto_tui.recipe import FIELDS, Field, parse_value, show_value
+from kto_tui.recipe import FIELDS, Field
+from kto_tui.recipe_text import parse_value, show_value
 from kto_tui.tui.messages import StepRequested
 from kto_tui.tui.widgets.parts_bar import PartsBar
 from kto_tui.tui.wizard import WizardScreen

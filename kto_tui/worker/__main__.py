@@ -1,26 +1,34 @@
 """The training process: ``python -m kto_tui.worker RUN``. Its last word in the event log says how it ended."""
 
 import contextlib
-import errno
 import os
 import signal
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
-from kto_tui.backends.base import Job, StopRequested
-from kto_tui.backends.load import load_backend
-from kto_tui.errors import UserError
-from kto_tui.runs.config import load_config
-from kto_tui.runs.control import Action, ControlReader
-from kto_tui.runs.events import Ended, EventWriter, PhaseEntered
-from kto_tui.runs.folder import RunFolder
+import msgspec
 
-OUT_OF_MEMORY_ADVICE = (
-    "Lower micro_batch (the effective batch stays), then max_length, then turn gradient_checkpointing on, "
-    "then lower lora_rank, then take a smaller model"
-)
+from kto_tui.backends.base import Job, StopRequested
+from kto_tui.backends.faults import first_line, is_out_of_memory
+from kto_tui.backends.load import load_backend
+from kto_tui.runs.checkpoints import newest_valid
+from kto_tui.runs.config import load_config
+from kto_tui.runs.control import Action, ControlReader, Setting
+from kto_tui.runs.events import Ended, EventWriter, MemoryRanOut, PhaseEntered
+from kto_tui.runs.folder import RunFolder
+from kto_tui.runs.recovery import in_force
+from kto_tui.secrets import without_secrets
+from kto_tui.worker.causes import ended_by
+from kto_tui.worker.child_environment import SUPERVISOR
+
+ENDS: dict[Action | None, tuple[str, str]] = {
+    "abort": ("stopped", "Aborted; nothing was saved"),
+    "stop": ("stopped", "Stopped as asked; the adapter is saved as it was"),
+    None: ("finished", ""),
+}
 
 
 class StopSwitch:
@@ -28,83 +36,96 @@ class StopSwitch:
 
     def __init__(self, run: RunFolder) -> None:
         self._reader = ControlReader(run.control)
-        self._parent = os.getppid()
-        self._action: Action | None = None
-        self.orphaned = False
+        # Told, not asked: a supervisor that was killed at once is nobody's parent any more.
+        self._parent = int(os.environ.get(SUPERVISOR) or os.getppid())
+        self._signalled = self.orphaned = False
 
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
         """SIGTERM means stop and save."""
-        self._action = self._action or "stop"
+        self._signalled = True
 
     def __call__(self) -> Action | None:
-        """The request in force, if any; an abort overrides a stop."""
-        newest = self._reader.latest()
-        if newest is not None and self._action != "abort":
-            self._action = newest
-        elif self._action is None and os.getppid() != self._parent:
-            self._action, self.orphaned = "stop", True
-        return self._action
+        """The request in force, if any; one from the control file comes first."""
+        if (asked := self._reader.latest()) is not None:
+            return asked
+        self.orphaned = self.orphaned or os.getppid() != self._parent
+        if self._signalled:
+            return "stop"
+        return "pause" if self.orphaned else None  # nobody has asked for an end: it can go on later
+
+    def settings(self) -> Mapping[str, Setting]:
+        """What a person has set since the run started."""
+        return self._reader.settings
+
+    def marks(self) -> list[str]:
+        """Remarks since the last call."""
+        return self._reader.marks()
 
 
 def _log_traceback() -> None:
     with contextlib.suppress(OSError):  # the disk that holds the log may be the very thing that is full
-        traceback.print_exc()
+        sys.stderr.write(without_secrets(traceback.format_exc()))
 
 
-def _sentence(error: BaseException) -> str:
-    text = next((line for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {text}"[:300]
+def paused(run: RunFolder, *, orphaned: bool) -> str:
+    """Why a run is paused where nobody asked, where it stands, from where it goes on, and how."""
+    saved, _ = newest_valid(run)
+    safe = 0 if saved is None else saved.step
+    step = max(safe, run.read_state().step)
+    text = f"Paused after step {step}" if step else "Paused before training began"
+    if safe < step:
+        text += f", of which only the first {safe} are in a checkpoint"
+    gone = "The supervisor was gone. " if orphaned else ""
+    return f"{gone}{text}; go on with: kto-tui resume {run.id}"
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and "not enough memory" in str(error))
-    )
+def run_job(run: RunFolder, writer: EventWriter, switch: StopSwitch) -> Ended | MemoryRanOut:
+    """Train and turn whatever happens into the record of how it ended; tracebacks go to the log only.
 
-
-def run_job(run: RunFolder, writer: EventWriter, switch: StopSwitch) -> Ended:
-    """Train and turn whatever happens into the record of how it ended; tracebacks go to the log only."""
+    A lack of memory is no end: the supervisor decides what comes of it.
+    """
     try:
-        config = load_config(run.config)
+        config = in_force(load_config(run.config), run.read_state().adjustments)
         writer.write(PhaseEntered(phase="loading torch, transformers and trl"))
         backend = load_backend(config.backend)
-        action = backend(Job(run, config, writer.write, switch))
+        action = backend(Job(run, config, writer.write, switch, switch.settings, switch.marks))
     except StopRequested:
+        if switch() == "pause":
+            return Ended(reason="paused", message=paused(run, orphaned=switch.orphaned))
         return Ended(reason="stopped", message="Stopped before training was done; nothing was saved")
-    except UserError as error:
-        _log_traceback()
-        return Ended(reason="failed", message=str(error), bad_input=True)
     except BaseException as error:  # noqa: BLE001 - the record of the end must be written whatever happened
         _log_traceback()
-        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            return Ended(reason="failed", message=f"The disk is full ({run.path}). Free space and train again.")
-        if _is_out_of_memory(error):
-            return Ended(reason="failed", message=f"Out of memory ({_sentence(error)}). {OUT_OF_MEMORY_ADVICE}.")
-        return Ended(reason="failed", message=f"{_sentence(error)}. The log {run.log} has the details.")
-    if action == "abort":
-        return Ended(reason="stopped", message="Aborted; nothing was saved")
-    if action == "stop" and switch.orphaned:
-        return Ended(
-            reason="stopped", message="The supervisor was gone, so training ended; the adapter is saved as it was"
-        )
+        if is_out_of_memory(error):
+            return MemoryRanOut(proof="exception", message=first_line(error))
+        ended = ended_by(error, run)
+        return msgspec.structs.replace(ended, message=without_secrets(ended.message))
+    if action == "pause":
+        return Ended(reason="paused", message=paused(run, orphaned=switch.orphaned))
+    reason, message = ENDS[action]
     if action == "stop":
-        return Ended(reason="stopped", message="Stopped as asked; the adapter is saved as it was")
-    return Ended(reason="finished")
+        message = f"{message}. {run.way_back()}"
+    return Ended(reason=reason, message=message or _early_end(run, switch))
+
+
+def _early_end(run: RunFolder, switch: StopSwitch) -> str:
+    """Why a run that finished has done fewer steps than planned; nothing for one that has done them all."""
+    state, asked = run.read_state(), switch.settings().get("stop_after")
+    if asked is None or state.total_steps is None or state.step >= state.total_steps:
+        return ""
+    return f"Ended after step {state.step} of {state.total_steps}, as asked with stop_after {asked}"
 
 
 def main(argv: list[str]) -> int:
-    """Entry point; 0 finished or stopped, 1 failed."""
+    """Entry point; 0 finished, stopped or paused, 1 failed or out of memory."""
     run = RunFolder(Path(argv[0]))
     switch = StopSwitch(run)
     signal.signal(signal.SIGTERM, switch.on_signal)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     writer = EventWriter(run.events)
-    ended = run_job(run, writer, switch)
-    writer.write(ended)
-    return 1 if ended.reason == "failed" else 0
+    last = run_job(run, writer, switch)
+    writer.write(last)
+    return 1 if isinstance(last, MemoryRanOut) or last.reason == "failed" else 0
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from kto_tui.backends.base import Job
-from kto_tui.errors import UserError
+from kto_tui.backends.faults import TrainingError, first_line, is_disk_full
 from kto_tui.runs.events import AdapterSaved
 from kto_tui.runs.folder import folder_bytes
 
@@ -32,9 +32,11 @@ def save_adapter(model: Any, tokenizer: PreTrainedTokenizerBase, job: Job, *, ba
     """Write PEFT safetensors, tokenizer and a README beside the target, then rename: the folder is whole or absent.
 
     Raises:
-        UserError: the disk is full or read-only.
+        TrainingError: the disk is full or read-only.
     """
     target = job.run.adapter
+    for left in job.run.path.glob(".adapter.*"):  # by an earlier process of this run that was killed here
+        shutil.rmtree(left, ignore_errors=True)
     build = Path(tempfile.mkdtemp(prefix=".adapter.", dir=job.run.path))
     try:
         model.save_pretrained(build, safe_serialization=True)
@@ -51,12 +53,18 @@ def save_adapter(model: Any, tokenizer: PreTrainedTokenizerBase, job: Job, *, ba
             encoding="utf-8",
         )
         build.chmod(0o700)
-        build.replace(target)
-    except OSError as error:
+        if target.exists():  # saved before, by a process that ended before the run did
+            target.rename(job.run.path / ".adapter.before")
+        build.rename(target)
+        shutil.rmtree(job.run.path / ".adapter.before", ignore_errors=True)
+    except BaseException as error:
         shutil.rmtree(build, ignore_errors=True)
-        raise UserError(
-            f"The adapter could not be saved ({error.strerror or error})",
-            mend="Free the disk and train again",
+        if not is_disk_full(error):
+            raise
+        raise TrainingError(
+            f"The adapter could not be saved ({first_line(error)})",
+            mend="Free space or make the disk writable; checkpoints are kept",
+            cause="disk_full",
             where=str(target),
         ) from error
     job.emit(AdapterSaved(path=str(target), size_bytes=folder_bytes(target)))

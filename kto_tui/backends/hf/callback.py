@@ -1,21 +1,17 @@
 """The one callback between the Hugging Face trainer and the event log."""
 
-import contextlib
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from kto_tui.backends.base import Job, StopRequested
+from kto_tui.backends.base import Job
 from kto_tui.backends.hf.device import Device
-from kto_tui.backends.hf.rewards import HeldoutRewards
 from kto_tui.runs.control import Action
-from kto_tui.runs.events import CheckpointSaved, StepCompleted, TrainingStarted, finite
-from kto_tui.runs.folder import folder_bytes
+from kto_tui.runs.events import StepCompleted, TrainingStarted, finite
 
 
 class EventCallback(TrainerCallback):  # type: ignore[misc]
@@ -32,15 +28,12 @@ class EventCallback(TrainerCallback):  # type: ignore[misc]
         job: Job,
         model: PeftModel,
         device: Device,
-        heldout: HeldoutRewards | None,
         first_step: Callable[[], None] = lambda: None,
     ) -> None:
         self._first_step: Callable[[], None] | None = first_step
         self._job = job
         self._model = model
         self._device = device
-        self._heldout = heldout
-        self._tokens = 0
         self._since = time.monotonic()
         self._paused = 0.0
         self.ended_by: Action | None = None
@@ -71,31 +64,27 @@ class EventCallback(TrainerCallback):  # type: ignore[misc]
         control: TrainerControl,
         **_: Any,  # noqa: ANN401
     ) -> None:
-        """Look for a request once per optimizer step; evaluate at the recipe's interval."""
+        """Look for a request once per optimizer step."""
         if self._first_step is not None:
             self._first_step()
             self._first_step = None
-        if state.global_step == state.max_steps:
-            control.should_log = True  # the curve ends where the training does, whatever the interval
         action = self._job.requested()
-        if action is not None:
+        if action in {"stop", "abort"}:  # a pause waits for its checkpoint, see Saver
             self.ended_by = action
             control.should_training_stop = True
             control.should_save = False
-            return
-        every = self._job.config.recipe.eval_every
-        if every is not None and state.global_step % every == 0 and state.global_step < state.max_steps:
-            self.evaluate(state.global_step)
 
-    def evaluate(self, step: int) -> None:
-        """Score the held-out rows; the time it takes does not count against training speed."""
-        if self._heldout is None:
-            return
-        begin = time.monotonic()
-        # A request that interrupts the scoring is acted on by whoever looks next; nothing learnt is lost by it.
-        with contextlib.suppress(StopRequested):
-            self._job.emit(self._heldout.evaluate(step))
-        self._paused += time.monotonic() - begin
+    def exclude(self, seconds: float) -> None:
+        """Do not count ``seconds`` against the training's speed."""
+        self._paused += seconds
+
+    def unlogged_seconds(self) -> float:
+        """Training time since the last point of the curves."""
+        return time.monotonic() - self._since - self._paused
+
+    def carry(self, seconds: float) -> None:
+        """Count ``seconds`` of an earlier process with the next point."""
+        self._paused -= seconds
 
     def on_log(
         self,
@@ -108,12 +97,10 @@ class EventCallback(TrainerCallback):  # type: ignore[misc]
         """A point of the curves; TRL leaves out what a window without one label cannot know."""
         if logs is None or "loss" not in logs:
             return
-        now = time.monotonic()
-        seconds = now - self._since - self._paused
-        self._since, self._paused = now, 0.0
-        total = finite(logs.get("num_tokens"))
-        tokens = None if total is None else int(total) - self._tokens
-        self._tokens += tokens or 0
+        seconds = self.unlogged_seconds()
+        self._since, self._paused = time.monotonic(), 0.0
+        total = finite(logs.get("tokens"))
+        tokens = None if total is None else int(total)
         self._job.emit(
             StepCompleted(
                 step=state.global_step,
@@ -124,6 +111,9 @@ class EventCallback(TrainerCallback):  # type: ignore[misc]
                 reward_desirable=finite(logs.get("rewards/chosen")),
                 reward_undesirable=finite(logs.get("rewards/rejected")),
                 margin=finite(logs.get("rewards/margins")),
+                accuracy=finite(logs.get("rewards/accuracies")),
+                accuracy_desirable=finite(logs.get("rewards/accuracies_chosen")),
+                accuracy_undesirable=finite(logs.get("rewards/accuracies_rejected")),
                 grad_norm=finite(logs.get("grad_norm")),
                 learning_rate=finite(logs.get("learning_rate")),
                 tokens=tokens,
@@ -131,9 +121,3 @@ class EventCallback(TrainerCallback):  # type: ignore[misc]
                 tokens_per_second=None if tokens is None or seconds <= 0 else round(tokens / seconds, 1),
             )
         )
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        """A checkpoint is on disk."""
-        path = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        if path.is_dir():
-            self._job.emit(CheckpointSaved(step=state.global_step, path=str(path), size_bytes=folder_bytes(path)))

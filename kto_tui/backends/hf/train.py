@@ -1,37 +1,42 @@
 """One KTO run on TRL from rows to adapter."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from peft import LoraConfig
-from transformers import PreTrainedTokenizerBase, PrinterCallback
+from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from trl import KTOConfig
 
 from kto_tui.backends.base import Job
 from kto_tui.backends.hf.adapter import save_adapter
 from kto_tui.backends.hf.callback import EventCallback
+from kto_tui.backends.hf.checkpoint import Saver
 from kto_tui.backends.hf.device import Device, choose_device
 from kto_tui.backends.hf.head import completion_tokens_only
+from kto_tui.backends.hf.interval_callback import IntervalCallback
 from kto_tui.backends.hf.kto.reference import ReferenceCache, cache_key, kernels_fingerprint, model_fingerprint
-from kto_tui.backends.hf.kto.trainer import ExactKTOTrainer
-from kto_tui.backends.hf.model import load_model, locate
+from kto_tui.backends.hf.kto.resumable import ResumableKTOTrainer
+from kto_tui.backends.hf.measures import Measures
+from kto_tui.backends.hf.model import load_model, locate, room_for
 from kto_tui.backends.hf.peak import PeakProbe, forget_process_peak
+from kto_tui.backends.hf.resume import facts, newest
 from kto_tui.backends.hf.rewards import HeldoutRewards
 from kto_tui.backends.hf.rows import PreparedRows, prepare_rows
 from kto_tui.backends.hf.sampling import Sampler
 from kto_tui.backends.hf.tokenizer import load_tokenizer
+from kto_tui.backends.hf.trackers import tracked
 from kto_tui.data.prepare.tokens import messages
 from kto_tui.data.sources import Source, open_source
 from kto_tui.errors import UserError
 from kto_tui.paths import cache_home
 from kto_tui.recipe import LORA_TARGETS, Recipe
 from kto_tui.runs.control import Action
-from kto_tui.runs.events import Noted, PhaseEntered
-
-KEPT_CHECKPOINTS = 2
+from kto_tui.runs.events import Noted, PhaseEntered, Resumed
+from kto_tui.runs.state import fold
 
 
 def trainer_arguments(recipe: Recipe, rows: PreparedRows, device: Device, output: Path) -> KTOConfig:
@@ -58,9 +63,7 @@ def trainer_arguments(recipe: Recipe, rows: PreparedRows, device: Device, output
         logging_first_step=True,
         logging_nan_inf_filter=False,
         eval_strategy="no",
-        save_strategy="no" if recipe.save_every is None else "steps",
-        save_steps=recipe.save_every or 500,
-        save_total_limit=KEPT_CHECKPOINTS,
+        save_strategy="no",
         seed=recipe.seed,
         report_to="none",
         disable_tqdm=True,
@@ -76,7 +79,7 @@ def build_trainer(
     job: Job,
     device: Device,
     folder: Path,
-) -> ExactKTOTrainer:
+) -> ResumableKTOTrainer:
     """The exact trainer with a fresh LoRA adapter, without any of the callbacks that print.
 
     Args:
@@ -90,22 +93,24 @@ def build_trainer(
     recipe = job.config.recipe
     targets = LORA_TARGETS[recipe.lora_targets]
     try:
-        trainer = ExactKTOTrainer(
-            model=model,
-            args=trainer_arguments(recipe, rows, device, job.run.checkpoints),
-            windows=rows.windows,
-            micro_batch=recipe.micro_batch,
-            reference=ReferenceCache(_reference_file(folder, rows, recipe, device)),
-            long_rows=recipe.long_rows,
-            note=lambda text: job.emit(Noted(text=text)),
-            processing_class=tokenizer,
-            peft_config=LoraConfig(
-                r=recipe.lora_rank,
-                lora_alpha=recipe.lora_alpha,
-                target_modules=targets if isinstance(targets, str) else list(targets),
-                task_type="CAUSAL_LM",
-            ),
-        )
+        with room_for(job.config.model):
+            trainer = ResumableKTOTrainer(
+                model=model,
+                args=trainer_arguments(recipe, rows, device, job.run.checkpoints),
+                windows=rows.windows,
+                micro_batch=recipe.micro_batch,
+                reference=ReferenceCache(_reference_file(folder, rows, recipe, device)),
+                long_rows=recipe.long_rows,
+                note=lambda text: job.emit(Noted(text=text)),
+                adjusted=job.emit,
+                processing_class=tokenizer,
+                peft_config=LoraConfig(
+                    r=recipe.lora_rank,
+                    lora_alpha=recipe.lora_alpha,
+                    target_modules=targets if isinstance(targets, str) else list(targets),
+                    task_type="CAUSAL_LM",
+                ),
+            )
     except ValueError as error:
         if "target modules" not in str(error).lower():
             raise
@@ -161,8 +166,16 @@ def _load(job: Job) -> tuple[Source, Device, Path, PreTrainedTokenizerBase, Prep
 def train(job: Job) -> Action | None:
     """Train ``job`` to its end or until asked to stop; see ``kto_tui.backends.base.Backend``."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    with tracked(job) as (followed, trackers):
+        return _train(followed, trackers)
+
+
+def _train(job: Job, trackers: Sequence[TrainerCallback]) -> Action | None:
     source, device, folder, tokenizer, rows, probe, model = _load(job)
-    recipe = job.config.recipe
+    recipe, known = job.config.recipe, job.run.read_state()
+    belongs = facts(job, source, rows, folder, device)
+    saved = newest(job, belongs, known)
+    known = fold(known, [Resumed(step=0 if saved is None else saved.step)])
     with completion_tokens_only():
         trainer = build_trainer(model, tokenizer, rows, job, device, folder)
         heldout: HeldoutRewards | None = None
@@ -175,24 +188,41 @@ def train(job: Job) -> Action | None:
                 # No more tokens than the KL pass takes, which the memory prediction knows.
                 max_rows=min(recipe.effective_batch, trainer.step.room * recipe.micro_batch),
                 interrupted=lambda: job.requested() is not None,
+                told=job.emit,
             )
-        sampler = Sampler(trainer.model, tokenizer, _prompts(source, rows), source.behaviour)
-        job.enter("asking the base model")
-        job.emit(sampler.sample(0))
-        callback = EventCallback(job, trainer.model, device, heldout, lambda: probe.report(rows.windows[0]))
-        trainer.add_callback(callback)
-        job.enter("training")
-        trainer.train()
+        prompts = _prompts(source, rows)
+        sampler = Sampler(trainer.model, tokenizer, prompts, source.behaviour, trainer.reference_model, job.emit)
+        measures = Measures(job, heldout, sampler)
+        measures.ask_base(known)
+        next_window = 0 if saved is None else saved.manifest.window % len(rows.windows)
+        callback = EventCallback(job, trainer.model, device, lambda: probe.report(rows.windows[next_window]))
+        at_intervals = IntervalCallback(job, known, measures, callback.exclude)
+        saver = Saver(job, trainer, callback, belongs, saved, at_intervals.changes.intervals)
+        for one in (callback, at_intervals, saver, *trackers):
+            trainer.add_callback(one)
+        if saved is not None and saved.step >= _last_step(job, trainer.planned_steps()):
+            trainer.restore_done(saved.path)
+        else:
+            job.enter("training")
+            trainer.train(resume_from_checkpoint=None if saved is None else str(saved.path))
         done = trainer.state.global_step
-        if callback.ended_by == "abort":
-            return "abort"
+        if saver.paused or callback.ended_by == "abort":
+            return "pause" if saver.paused else "abort"
         save_adapter(trainer.model, tokenizer, job, base=folder, steps=done)
-        # What was learnt is safe now: a stop from here on only skips the rest.
-        if not _skipped(job, callback, "scoring the held-out rows"):
-            callback.evaluate(done)
-        if not _skipped(job, callback, "asking the tuned model"):
-            job.emit(sampler.sample(done))
+        # What was learnt is safe now: a request from here on only skips the rest, as does an earlier process's work.
+        scored = any(evaluated.step == done for evaluated in known.evaluations)
+        if not scored and not _skipped(job, callback, "scoring the held-out rows"):
+            measures.evaluate(done)
+        asked = any(sampled.step == done for sampled in known.samples)
+        if not asked and not _skipped(job, callback, "asking the tuned model"):
+            measures.sample(done)
     return callback.ended_by
+
+
+def _last_step(job: Job, planned: int) -> int:
+    """The step that ends training: as planned, or as asked."""
+    asked = job.settings().get("stop_after")
+    return min(planned, asked) if isinstance(asked, int) else planned
 
 
 def _skipped(job: Job, callback: EventCallback, phase: str) -> bool:

@@ -1,15 +1,16 @@
 """What keeps one bad batch from ending a night's run, and what ends it when the night would be wasted."""
 
-import gc
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import msgspec
 import torch
 
+from kto_tui.backends.faults import TrainingError, is_out_of_memory
 from kto_tui.backends.hf.kto.step import KtoStep, LossSettings, Share, StepResult
-from kto_tui.data.prepare import Window
-from kto_tui.errors import UserError
+from kto_tui.backends.hf.relief import release
+from kto_tui.data.prepare import PreparedRow, Window
+from kto_tui.runs.events import Adjusted
 
 # So many steps in a row without a finite loss and gradient end the run.
 PATIENCE = 3
@@ -25,12 +26,17 @@ def _lines(rows: Window) -> str:
 
 
 class StepGuard:
-    """Skips steps whose loss or gradients are not finite, and ends the run after three in a row."""
+    """Skips steps whose loss or gradients are not finite, and ends the run after three in a row.
+
+    Attributes:
+        in_a_row: steps skipped since the last good one.
+        rescaled: those since then that the gradient scaler skipped.
+    """
 
     def __init__(self, note: Callable[[str], None], *, learning_rate: float) -> None:
         self._note = note
         self._learning_rate = learning_rate
-        self._in_a_row = self._rescaled = 0
+        self.in_a_row = self.rescaled = 0
 
     def passes(
         self, result: StepResult, rows: Window, *, gradients_finite: bool, settings: LossSettings, scaled: bool = False
@@ -38,24 +44,25 @@ class StepGuard:
         """Whether the step may be taken. ``scaled``: a gradient scaler skips infinite gradients itself.
 
         Raises:
-            UserError: it may not, for the third time in a row.
+            TrainingError: it may not, for the third time in a row.
         """
         loss_finite = bool(torch.isfinite(result.loss))
         if loss_finite and gradients_finite:
-            self._in_a_row = self._rescaled = 0
+            self.in_a_row = self.rescaled = 0
             return True
-        if scaled and loss_finite and self._rescaled < SCALER_PATIENCE:
-            self._rescaled += 1
+        if scaled and loss_finite and self.rescaled < SCALER_PATIENCE:
+            self.rescaled += 1
             return True
-        self._in_a_row += 1
+        self.in_a_row += 1
         what = "the gradient is" if loss_finite else "the loss is"
         where = f"rows at lines {_lines(rows)}"
-        if self._in_a_row < PATIENCE:
+        if self.in_a_row < PATIENCE:
             self._note(f"Step skipped: {what} not a finite number ({where})")
             return False
-        raise UserError(
+        raise TrainingError(
             f"{what.capitalize()} not a finite number for {PATIENCE} steps in a row",
             mend=self._advice(result, settings),
+            cause="not_finite",
             where=where,
         )
 
@@ -70,27 +77,27 @@ class StepGuard:
         )
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that memory ran out, on an accelerator or in PyTorch's CPU allocator."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and (
-        "DefaultCPUAllocator" in str(error) or "out of memory" in str(error).lower()
-    )
-
-
 class MemoryRelief:
-    """Runs a window again in smaller packs when memory ran out, then without what cannot fit.
+    """Runs a window again when memory ran out: fewer rows at a time, then smaller KL packs; both change no result.
+
+    Where that is not enough and activations are recomputed already, single rows are cut or left out. Where they are
+    not, the error leaves: the process must begin again with checkpointing.
 
     Args:
-        note: told what was done.
+        told: what was changed.
         long_rows: "cut" halves the completion of the longest row of the window, "skip" leaves that row out.
+        checkpointing: whether activations are recomputed.
+
+    Attributes:
+        changed: windows that memory did not hold as they were, by index.
     """
 
-    def __init__(self, note: Callable[[str], None], *, long_rows: str) -> None:
-        self._note = note
+    def __init__(self, told: Callable[[Adjusted], None], *, long_rows: str, checkpointing: bool) -> None:
+        self._told = told
         self._cuts = long_rows == "cut"
-        self._changed: dict[int, Window] = {}
+        self._checkpointing = checkpointing
+        self._lines: set[int] = set()
+        self.changed: dict[int, Window] = {}
 
     def run(
         self,
@@ -100,57 +107,69 @@ class MemoryRelief:
         unsynchronised: Callable[[], AbstractContextManager[None]],
         forget: Callable[[], None],
     ) -> tuple[StepResult, Share]:
-        """``step.run``; returns the rows it was run on too. ``forget`` drops gradients that a failed try left."""
-        if share.index in self._changed:
-            share = self._replaced(share, self._changed[share.index])
+        """``step.run``; returns the rows it was run on too. ``forget`` drops gradients that a failed try left.
+
+        Raises:
+            RuntimeError, MemoryError: memory ran out and nothing is left to try here, or another fault.
+        """
+        if share.index in self.changed:
+            share = self._replaced(share, self.changed[share.index])
         index = share.index
         while True:
-            failure = None
             try:
                 return step.run(share, backward, unsynchronised), share
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or share.ranks > 1 or step.reference_model is None:
                     raise
-                failure = str(error).splitlines()[0]
+                if not (smaller := self._smaller_packs(step, share)) and not (
+                    self._checkpointing and self._has_more(share)
+                ):
+                    raise
             # Outside the handler: the failed try's tensors hang on its traceback.
             forget()
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            share = self._relieve(step, share, failure)
-            if index is not None and share.index is None:
-                self._changed[index] = share.rows
+            release()
+            if smaller:
+                continue
+            share = self._fewer_tokens(share)
+            if index is not None:
+                self.changed[index] = share.rows
 
-    def _relieve(self, step: KtoStep, share: Share, failure: str) -> Share:
+    def _tell(self, name: str, before: int, after: int, because: str) -> None:
+        because = f"memory ran out; {because}"
+        self._told(Adjusted(name=name, before=before, after=after, because=because, by="recovery"))
+
+    def _smaller_packs(self, step: KtoStep, share: Share) -> bool:
+        """Whether there was something left to make smaller."""
         if step.micro_batch > 1 and len(share.rows) > 1:
-            rows = min(step.micro_batch, len(share.rows)) // 2
-            self._note(f"Memory ran out: from now on {rows} rows at a time (effective batch unchanged)")
-            step.micro_batch = rows
-            return share
+            before, step.micro_batch = step.micro_batch, min(step.micro_batch, len(share.rows)) // 2
+            self._tell("micro_batch", before, step.micro_batch, f"the step stays one of {len(share.rows)} rows")
+            return True
         if step.room > 1:
-            step.room = 1
-            self._note("Memory ran out: from now on the KL term is scored in smaller packs")
-            return share
-        longest = max(share.rows, key=lambda row: row.length)
-        half = len(longest.completion_ids) // 2
-        others = tuple(row for row in share.rows if row is not longest)
-        if self._cuts and half and len(longest.prompt_ids) < longest.length // 2:
-            self._note(f"Memory ran out: the completion at line {longest.line} is cut to {half} tokens")
+            before, step.room = step.room, 1
+            self._tell("kl_packs", before, 1, "the KL term is scored in packs no larger than those trained on")
+            return True
+        return False
+
+    def _halves(self, row: PreparedRow) -> bool:
+        return self._cuts and len(row.completion_ids) > 1 and len(row.prompt_ids) < row.length // 2
+
+    def _has_more(self, share: Share) -> bool:
+        return len(share.rows) > 1 or self._halves(share.rows[0])
+
+    def _fewer_tokens(self, share: Share) -> Share:
+        """``share`` with its longest row cut to half its completion, or without it."""
+        row = max(share.rows, key=lambda row: row.length)
+        self._lines.add(row.line)
+        touched = f"rows cut or left out so far: {len(self._lines)}"
+        if self._halves(row):
+            half = len(row.completion_ids) // 2
             shorter = msgspec.structs.replace(
-                longest,
-                completion_ids=longest.completion_ids[:half],
-                kl_completion_ids=longest.kl_completion_ids[:half],
+                row, completion_ids=row.completion_ids[:half], kl_completion_ids=row.kl_completion_ids[:half]
             )
-            rows_kept = tuple(shorter if row is longest else row for row in share.rows)
-            return self._replaced(share, rows_kept)
-        if not others:
-            raise UserError(
-                f"Memory does not hold a single row ({failure})",
-                mend="Lower max_length, turn gradient_checkpointing on, or set quantization to nf4",
-                where=f"row at line {longest.line}, {longest.length} tokens",
-            )
-        self._note(f"Memory ran out: the row at line {longest.line} ({longest.length} tokens) is left out")
-        return self._replaced(share, others)
+            self._tell(f"tokens of line {row.line}", row.length, shorter.length, f"its answer is cut; {touched}")
+            return self._replaced(share, tuple(shorter if one is row else one for one in share.rows))
+        self._tell(f"tokens of line {row.line}", row.length, 0, f"the row is left out; {touched}")
+        return self._replaced(share, tuple(one for one in share.rows if one is not row))
 
     @staticmethod
     def _replaced(share: Share, rows: Window) -> Share:

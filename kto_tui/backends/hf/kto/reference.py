@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from kto_tui.paths import keep_newest
+from kto_tui.paths import keep_newest, make_private
 
 KEPT_FILES = 32
 # Of each weights file so much is read at so many places: enough to tell fine-tunes of one model apart in milliseconds.
@@ -44,10 +44,16 @@ def _checked(line: bytes) -> WindowReference | None:
     return found if len(found.matched) == rows and len(found.mismatched) in {0, rows} else None
 
 
-def model_fingerprint(folder: Path) -> str:
-    """SHA-256 over the configuration, and names, sizes, times and samples of the weights files in ``folder``."""
+def model_fingerprint(folder: Path, *, strict: bool = True) -> str:
+    """SHA-256 over the configuration, and names, sizes and samples of the weights files in ``folder``.
+
+    Args:
+        folder: of the model.
+        strict: over the weights' times and every other JSON file too; False where a fresh copy is the same model.
+    """
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.json")) + sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.bin")):
+    texts = sorted(folder.glob("*.json" if strict else "config.json"))
+    for path in texts + sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.bin")):
         status = path.stat()
         size = status.st_size
         digest.update(f"{path.name}:{size}:".encode())
@@ -55,7 +61,8 @@ def model_fingerprint(folder: Path) -> str:
             if path.suffix == ".json":
                 digest.update(file.read())
                 continue
-            digest.update(str(status.st_mtime_ns).encode())
+            if strict:
+                digest.update(str(status.st_mtime_ns).encode())
             for sample in range(SAMPLES):
                 file.seek(max(0, (size - SAMPLE_BYTES) * sample // (SAMPLES - 1)))
                 digest.update(file.read(SAMPLE_BYTES))
@@ -112,7 +119,7 @@ class ReferenceCache:
         if self._file is None:
             return
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            make_private(self._file.parent)
             new = not self._file.exists()
             # A leading line break ends a line that a crash left torn; empty lines are skipped on reading.
             with self._file.open("ab") as file:

@@ -27,6 +27,7 @@ from kto_tui.backends.hf.kto.step import (
     StepResult,
 )
 from kto_tui.data.prepare import Window, deal, longest
+from kto_tui.runs.events import Adjusted
 
 Batch = dict[str, tuple[int, Window]]
 
@@ -60,6 +61,7 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
         reference: cache of reference scores; None keeps them in memory.
         long_rows: what is done with a row that memory cannot hold: "cut" or "skip".
         note: told, in words, what a person should know.
+        adjusted: told what was changed because memory ran out.
         plain: take the padded path even where the packed one is proven.
         options: those of ``trl.KTOTrainer``, without datasets and collator.
     """
@@ -76,6 +78,7 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
         reference: ReferenceCache | None = None,
         long_rows: str = "cut",
         note: Callable[[str], None] = lambda _: None,
+        adjusted: Callable[[Adjusted], None] = lambda _: None,
         plain: bool = False,
         **options: Any,  # noqa: ANN401
     ) -> None:
@@ -93,6 +96,7 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
         args.gradient_accumulation_steps = 1
         self._full = full
         self._scored = self._loss_broke = False
+        self._tokens_logged = 0
         super().__init__(
             model=model,
             args=args,
@@ -113,7 +117,7 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
         self.step = self._step(cache, micro_batch)
         self._eval_step = self._step(ReferenceCache(), micro_batch)
         self._guard = StepGuard(note, learning_rate=args.learning_rate)
-        self._relief = MemoryRelief(note, long_rows=long_rows)
+        self._relief = MemoryRelief(adjusted, long_rows=long_rows, checkpointing=args.gradient_checkpointing)
 
     def _step(self, cache: ReferenceCache, micro_batch: int) -> KtoStep:
         return KtoStep(
@@ -205,10 +209,13 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
         return torch.zeros_like(result.loss)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        """The Trainer's, with no loss where one of the steps had none."""
-        if self._loss_broke and "loss" in logs:
-            logs = {**logs, "loss": float("nan")}
-            self._loss_broke = False
+        """The Trainer's, with no loss where one of the steps had none, and the tokens since the last point."""
+        if "loss" in logs:
+            logs = {**logs, "tokens": self._total_train_tokens - self._tokens_logged}
+            self._tokens_logged = self._total_train_tokens
+            if self._loss_broke:
+                logs["loss"] = float("nan")
+                self._loss_broke = False
         super().log(logs, *args, **kwargs)
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:  # noqa: ANN401
@@ -261,16 +268,23 @@ def record(
     """Append a window's figures under TRL's names; a label the window does not have leaves no figure."""
     metrics["kl"].append(float(result.kl))
     means: dict[str, float] = {}
+    rows = all_right = 0.0
     for name, chosen in (("chosen", result.desirable), ("rejected", ~result.desirable)):
         ratios, log_probs = result.log_ratios[chosen], result.log_probs[chosen]
-        here = torch.stack([torch.tensor(float(len(ratios)), device=ratios.device), ratios.sum(), log_probs.sum()])
-        count, ratio, log_prob = add_up(here).tolist()
+        right = (ratios > 0 if name == "chosen" else ratios < 0).float().sum()
+        here = torch.stack(
+            [torch.tensor(float(len(ratios)), device=ratios.device), ratios.sum(), log_probs.sum(), right]
+        )
+        count, ratio, log_prob, rightly = add_up(here).tolist()
+        rows, all_right = rows + count, all_right + rightly
         if count:
+            metrics[f"rewards/accuracies_{name}"].append(rightly / count)
             means[name] = beta * ratio / count
             metrics[f"rewards/{name}"].append(means[name])
             metrics[f"logps/{name}"].append(log_prob / count)
     if len(means) == 2:
         metrics["rewards/margins"].append(means["chosen"] - means["rejected"])
+    metrics["rewards/accuracies"].append(all_right / rows)
 
 
 def _indices(windows: Sequence[Window]) -> Dataset:

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import importlib
 import io
 import os
 import sys
@@ -9,10 +10,14 @@ from collections.abc import Sequence
 
 from kto_tui import __version__
 from kto_tui.commands.data.arguments import add_data
+from kto_tui.commands.life_arguments import LIFE, add_life
+from kto_tui.commands.run_arguments import RUN_COMMANDS, add_runs
 from kto_tui.flags import FLAGS
 from kto_tui.plain import LOOK_ALIKE, ascii_only, escaped
 
 PLANNABLE = frozenset({None, "hardware", "models", "fit"})
+# Modules whose ``run`` takes the arguments as they are, by command.
+RUN_BY = {"data": "kto_tui.commands.data.run", **dict.fromkeys(RUN_COMMANDS, "kto_tui.commands.runs")}
 # What lists something else than a machine's own, and where the parser puts it.
 LISTINGS = {"--list": "list_presets", "--cached": "cached"}
 
@@ -54,13 +59,12 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--detach", action="store_true", help="return at once; the run goes on by itself")
     train.add_argument("--trial", action="store_true", help="train on the first 200 mixed rows only")
     attach = commands.add_parser("attach", help="open a run's live screen")
-    attach.add_argument("run", metavar="RUN", nargs="?", default="last", help="id, its beginning, or 'last'")
+    attach.add_argument("run", metavar="RUN", nargs="?", default="last", help="id, its beginning, folder, or 'last'")
+    attach.add_argument("--read-only", action="store_true", help="watch only: no key can touch the run")
     logs = commands.add_parser("logs", help="print a run's log")
     logs.add_argument("run", metavar="RUN")
     logs.add_argument("-f", "--follow", action="store_true", help="keep printing as the log grows")
-    stop = commands.add_parser("stop", help="ask a run to save its adapter and end")
-    stop.add_argument("run", metavar="RUN")
-    stop.add_argument("--abort", action="store_true", help="end without saving")
+    add_life(commands)
     hardware = commands.add_parser("hardware", help="what this machine is")
     plan(hardware, "--as", default=argparse.SUPPRESS)  # else its own default would hide kto-tui --as NAME hardware
     hardware.add_argument("--list", action="store_true", dest="list_presets", help="machines one can plan for")
@@ -81,9 +85,9 @@ def build_parser() -> argparse.ArgumentParser:
     download.add_argument("--config", metavar="NAME", help="of a data set with several")
     download.add_argument("--split", metavar="NAME", help="of a data set, instead of all")
     add_data(commands)
-    runs = commands.add_parser("runs", help="all runs, newest first")
+    add_runs(commands)
     doctor = commands.add_parser("doctor", help="what is installed, what is missing, how to mend it")
-    for command in (train, hardware, models, fit, download, runs, doctor):
+    for command in (train, hardware, models, fit, download, doctor):
         command.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
     return parser
 
@@ -119,10 +123,10 @@ def dispatch(args: argparse.Namespace) -> int:
             from kto_tui.commands.show import logs
 
             return logs(args.run, keep_following=args.follow)
-        case "stop":
-            from kto_tui.commands.show import stop
+        case command if command in LIFE:
+            from kto_tui.commands.life import life
 
-            return stop(args.run, abort=args.abort)
+            return life(args)
         case "download":
             from kto_tui.commands import hub
 
@@ -142,14 +146,12 @@ def dispatch(args: argparse.Namespace) -> int:
             chosen = {flag: getattr(args, flag.replace("-", "_")) for flag in FLAGS}
             given = {flag: value for flag, value in chosen.items() if value is not None}
             return fit(args.model, args.planned_as, args.method, given, as_json=args.as_json)
-        case "data":
-            from kto_tui.commands.data.run import run
+        case "doctor":
+            from kto_tui.commands.show import doctor
 
-            return run(args)
-        case "runs" | "doctor":
-            from kto_tui.commands import show
-
-            return int(getattr(show, args.command)(as_json=args.as_json))
+            return doctor(as_json=args.as_json)
+        case command if command in RUN_BY:
+            return int(importlib.import_module(RUN_BY[command]).run(args))
         case _:
             return _open_tui(args)
 
@@ -164,7 +166,9 @@ def _open_tui(args: argparse.Namespace) -> int:
         )
     from kto_tui.tui.app import run_live, run_wizard
 
-    return run_live(args.run) if args.command == "attach" else run_wizard(planned_as=args.planned_as)
+    if args.command == "attach":
+        return run_live(args.run, read_only=args.read_only)
+    return run_wizard(planned_as=args.planned_as)
 
 
 def _give_up_output() -> None:

@@ -95,11 +95,12 @@ def examine() -> list[Finding]:
         found.append(Finding(name, version or "missing", None if version else INSTALL))
     kills = kills_user_processes()
     if kills:
+        user = os.environ.get("USER", "$USER")
         found.append(
             Finding(
                 "logout",
                 "systemd ends detached processes at logout (KillUserProcesses=yes)",
-                f"loginctl enable-linger {os.environ.get('USER', '$USER')}, or start under: systemd-run --user --scope",
+                f"loginctl enable-linger {user}, then start with: systemd-run --user --scope kto-tui",
             )
         )
     else:

@@ -1,6 +1,7 @@
 """Every place kto-tui reads or writes outside a run, in one file."""
 
 import os
+import re
 from pathlib import Path
 
 import platformdirs
@@ -29,6 +30,17 @@ def cache_home() -> Path:
     if os.environ.get("KTO_TUI_HOME"):
         return data_home() / "cache"
     return platformdirs.user_cache_path("kto-tui", appauthor=False)
+
+
+def make_private(folder: Path) -> None:
+    """Create ``folder`` and what is missing of the folders above it, each for its owner alone.
+
+    Raises:
+        OSError: one cannot be made.
+    """
+    for path in reversed([folder, *folder.parents]):
+        if not path.is_dir():
+            path.mkdir(mode=0o700, exist_ok=True)
 
 
 def keep_newest(folder: Path, pattern: str, count: int) -> None:
@@ -72,3 +84,9 @@ def nearest_existing(path: Path) -> Path:
         if candidate.exists():
             return candidate
     return Path("/")
+
+
+def with_tilde(text: str) -> str:
+    """``text`` with the person's home folder written ``~``, for what is shown to others."""
+    home = str(Path.home())
+    return re.sub(re.escape(home) + r"(?![\w.-])", "~", text) if len(home) > 1 else text

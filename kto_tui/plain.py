@@ -14,6 +14,7 @@ _PAIRS = {
     "▆": "#", "▇": "#", "▀": "-", "°": "'", "±": "~", "→": ">", "←": "<", "↑": "^", "↓": "v", "❯": ">", "•": "*",
     "“": '"', "”": '"', "‘": "'", "’": "'", "×": "x", "β": "b", "✓": "v", "╸": "-", "╺": "-", "▶": ">", "▼": "v",
 }  # fmt: skip
+COERCED = frozenset({"C.UTF-8", "C.utf8", "UTF-8"})
 _TABLE = {ord(char): plain for char, plain in _PAIRS.items()}
 
 
@@ -22,6 +23,9 @@ def ascii_only() -> bool:
     asked = os.environ.get("KTO_TUI_ASCII", "")
     if asked:
         return asked.lower() not in {"0", "no", "false"}
+    # Python itself sets LC_CTYPE where LANG is C (PEP 538); what the person's terminal shows is not changed by that.
+    if os.environ.get("LANG") in {"C", "POSIX"} and os.environ.get("LC_CTYPE", "") in COERCED:
+        return True
     return locale.getencoding().lower().replace("-", "") != "utf8" or os.environ.get("TERM") == "linux"
 
 

@@ -6,12 +6,13 @@ import time
 
 from kto_tui.runs import launch
 from kto_tui.runs.events import Tail
-from kto_tui.runs.folder import RunFolder
+from kto_tui.runs.folder import RunFolder, without_a_word
 from kto_tui.runs.report import answers_side_by_side, event_line, summary_lines
-from kto_tui.runs.state import RunState, fold
+from kto_tui.runs.state import OVER, RunState, fold
 
 POLL_SECONDS = 0.3
-ENDINGS = {"finished", "stopped", "paused", "failed", "died", "unknown"}
+# A supervisor asks the GPU's driver first, then looks at the queue.
+QUEUE_SECONDS = 10.0
 
 
 def say(text: str = "") -> None:
@@ -19,12 +20,30 @@ def say(text: str = "") -> None:
     print(text, flush=True)
 
 
-def follow(run: RunFolder, *, quiet: bool = False) -> RunState:
-    """Print events as they arrive until the run is over.
+def say_started(run: RunFolder, what: str, *, detach: bool) -> None:
+    """That a run was started, and where nobody will follow it, what it waits for and how to see it."""
+    say(f"run {run.id} {what} in {run.path}")
+    if detach:
+        if (waits := launch.queued(run, QUEUE_SECONDS)) is not None:
+            say(str(event_line(waits, RunState())))
+        say(f"see it with: kto-tui attach {run.id}")
+
+
+def so_far(run: RunFolder) -> tuple[Tail, RunState]:
+    """What a run has written, to follow it from here."""
+    tail, state = Tail(run.events), RunState()
+    while events := tail.read():
+        state = fold(state, events)
+    return tail, state
+
+
+def follow(run: RunFolder, *, quiet: bool = False, before: tuple[Tail, RunState] | None = None) -> RunState:
+    """Print events as they arrive until the run is over; of a run that went on, those after ``before``.
 
     Ctrl-C asks the run to stop and save; a second Ctrl-C leaves it running.
     """
-    tail, state, asked = Tail(run.events), RunState(), False
+    tail, state = before or (Tail(run.events), RunState())
+    asked = False
     while True:
         try:
             alive = run.alive()
@@ -33,7 +52,7 @@ def follow(run: RunFolder, *, quiet: bool = False) -> RunState:
                 state = fold(state, [event])
                 if not quiet and (line := event_line(event, state)) is not None:
                     say(line)
-            if not events and (run.status(state) in ENDINGS) and (state.ended is not None or alive is not True):
+            if not events and (run.status(state) in OVER) and (state.ended is not None or alive is not True):
                 return state
             time.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
@@ -47,7 +66,7 @@ def follow(run: RunFolder, *, quiet: bool = False) -> RunState:
 def report(run: RunFolder, state: RunState) -> int:
     """Print how the run went; returns the exit code."""
     word = run.status(state)
-    if word not in ENDINGS:
+    if word not in OVER:
         return 0
     say()
     for line in summary_lines(state):
@@ -58,14 +77,12 @@ def report(run: RunFolder, state: RunState) -> int:
             say(textwrap.fill(text, width=100, initial_indent=f"  {title}  ", subsequent_indent=" " * 9))
     say()
     if word == "died":
-        for line in run.log_tail(5):
-            print(f"  {line}", file=sys.stderr)
-        print(f"{run.id}: the worker is gone without a last word; its log is {run.log}", file=sys.stderr)
-        return 1
-    if state.ended is not None and word == "failed":
+        print(without_a_word([run]), file=sys.stderr)
+    elif word == "failed" and state.ended is not None:
         print(state.ended.message, file=sys.stderr)
-        return 2 if state.ended.bad_input else 1
-    if state.adapter is not None:
+    elif word == "paused":
+        say(f"run {run.id} paused. {run.way_back()}.")
+    elif state.adapter is not None:
         say(f"run {run.id} {word}; adapter in {state.adapter.path}")
     else:
         say(f"run {run.id} {word}")
@@ -73,7 +90,7 @@ def report(run: RunFolder, state: RunState) -> int:
 
 
 def exit_code(run: RunFolder, state: RunState) -> int:
-    """0 fine or still running, 1 the run failed or died, 2 it failed because of its input."""
+    """0 fine, paused or still running, 1 the run failed or died, 2 it failed because of its input."""
     word = run.status(state)
     if word == "failed" and state.ended is not None:
         return 2 if state.ended.bad_input else 1

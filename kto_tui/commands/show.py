@@ -1,18 +1,16 @@
-"""Commands that print: hardware, models, runs, logs, doctor, stop."""
+"""Commands that print: hardware, logs, doctor."""
 
 import sys
 import time
 
 import msgspec
 
-from kto_tui import units
 from kto_tui.commands.printing import print_json, print_table
 from kto_tui.environment import PLANNED, backends, examine
 from kto_tui.errors import UserError
 from kto_tui.hardware.facts import hardware_rows
 from kto_tui.hardware.presets import hardware_presets, machine
-from kto_tui.runs.folder import find_run, list_runs, summarise
-from kto_tui.runs.launch import ask
+from kto_tui.runs.folder import find_run
 
 
 def hardware(*, as_json: bool, planned_as: str | None = None, list_presets: bool = False) -> int:
@@ -43,33 +41,6 @@ def hardware(*, as_json: bool, planned_as: str | None = None, list_presets: bool
     return 0
 
 
-def runs(*, as_json: bool) -> int:
-    """All runs, newest first."""
-    found = [summarise(run) for run in list_runs()]
-    if as_json:
-        print_json(found)
-        return 0
-    if not found:
-        sys.stdout.write("No runs yet. Start one with: kto-tui demo\n")
-        return 0
-    print_table(
-        ["Run", "State", "Step", "Loss", "tok/s", "Held-out", "Started"],
-        [
-            [
-                one.id,
-                one.state,
-                f"{one.step}/{one.total_steps or '?'}",
-                units.metric(one.loss),
-                units.metric(one.tokens_per_second, 0),
-                units.percent(one.heldout_accuracy),
-                units.UNKNOWN if one.started is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(one.started)),
-            ]
-            for one in found
-        ],
-    )
-    return 0
-
-
 def logs(run_id: str, *, keep_following: bool) -> int:
     """The worker's log."""
     run = find_run(run_id)
@@ -87,18 +58,6 @@ def logs(run_id: str, *, keep_following: bool) -> int:
         raise UserError("This run has no log yet", mend="Try again in a moment", where=str(run.log)) from None
     except KeyboardInterrupt:
         return 0
-
-
-def stop(run_id: str, *, abort: bool) -> int:
-    """Ask a run to end."""
-    run = find_run(run_id)
-    if not ask(run, "abort" if abort else "stop"):
-        state = run.status(run.read_state())
-        raise UserError(f"Run {run.id} is not running ({state})", mend="See kto-tui runs", where=str(run.path))
-    sys.stdout.write(
-        f"{run.id} ends after its current step" + (", without saving\n" if abort else " and saves its adapter\n")
-    )
-    return 0
 
 
 def doctor(*, as_json: bool) -> int:

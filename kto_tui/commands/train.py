@@ -6,14 +6,15 @@ from pathlib import Path
 
 import msgspec
 
-from kto_tui.commands.follow import exit_code, follow, report, say
+from kto_tui.commands.follow import exit_code, follow, report, say, say_started
 from kto_tui.draft import from_request, plan, starter_draft, to_config
 from kto_tui.environment import require_training
 from kto_tui.errors import UserError
 from kto_tui.hardware import detect
 from kto_tui.runs.config import RunConfig, read_request
-from kto_tui.runs.folder import check_disk, summarise
+from kto_tui.runs.folder import check_disk
 from kto_tui.runs.launch import start
+from kto_tui.runs.overview import summarise
 
 
 def train(path: str, *, detach: bool, trial: bool, as_json: bool) -> int:
@@ -60,12 +61,11 @@ def _run(config: RunConfig, *, detach: bool, as_json: bool) -> int:
         if as_json:
             say(msgspec.json.encode({"id": run.id, "path": str(run.path)}).decode())
         else:
-            say(f"run {run.id} started in {run.path}")
-            say(f"see it with: kto-tui attach {run.id}")
+            say_started(run, "started", detach=True)
         return 0
     if as_json:
         state = follow(run, quiet=True)
         say(msgspec.json.format(msgspec.json.encode(summarise(run)), indent=2).decode())
         return exit_code(run, state)
-    say(f"run {run.id} in {run.path}")
+    say_started(run, "started", detach=False)
     return report(run, follow(run))

@@ -1,4 +1,4 @@
-"""What the process's control group leaves of the machine, versions 1 and 2.
+"""What the process's control group leaves of the machine and has lost, versions 1 and 2.
 
 Linux kernel, Documentation/admin-guide/cgroup-v2 and cgroup-v1/memory, scheduler/sched-bwc; proc(5), /proc/pid/cgroup.
 """
@@ -56,6 +56,19 @@ def memory_limit(sources: Sources) -> tuple[int | None, int | None]:
             limits.append(limit)
             available.append(max(0, limit - max(0, held)))
     return min(limits, default=None), min(available, default=None)
+
+
+def oom_kills(sources: Sources) -> int | None:
+    """How many processes of the group the kernel has killed for lack of memory; None where it does not count them.
+
+    The nearest group that has the memory controller: what other groups of the host lost says nothing about this one.
+    """
+    for folder in _folders(sources, "memory"):
+        for name in ("memory.events", "memory.oom_control"):
+            rows = dict(line.partition(" ")[::2] for line in (sources.text(folder / name) or "").splitlines())
+            if (counted := rows.get("oom_kill", "")).isdigit():
+                return int(counted)
+    return None
 
 
 def swap_limit(sources: Sources) -> int | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from kto_tui.paths import data_home
+from kto_tui.paths import data_home, make_private
 
 KEPT_LINES, TAIL_BYTES = 200, 200_000
 # A run that differs more than this from its prediction was not the run that was predicted.
@@ -65,7 +65,7 @@ def store() -> Path:
 def add(record: Record) -> None:
     """Append a record; a disk that is full or read-only costs later runs accuracy, never this one."""
     with contextlib.suppress(OSError):
-        store().parent.mkdir(parents=True, exist_ok=True)
+        make_private(data_home())
         # A leading line break ends a line that a crash left torn; empty lines are skipped on reading.
         line = b"\n" + msgspec.json.encode(record) + b"\n"
         descriptor = os.open(store(), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)

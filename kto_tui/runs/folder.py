@@ -5,22 +5,22 @@ import random
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from kto_tui.atomic import write_atomically
 from kto_tui.errors import UserError
-from kto_tui.paths import nearest_existing, runs_home
+from kto_tui.paths import make_private, nearest_existing, runs_home
 from kto_tui.runs import names
+from kto_tui.runs.about import known_about
 from kto_tui.runs.config import RunConfig, to_toml
 from kto_tui.runs.events import Tail
-from kto_tui.runs.identity import is_alive, read_identity
-from kto_tui.runs.state import RunState, Status, fold, status
+from kto_tui.runs.identity import boot_id, is_alive, read_identity
+from kto_tui.runs.state import RESUMABLE, RunState, Status, fold, status
 
 # An adapter, two checkpoints with optimizer state and the log; a full disk in the middle costs the night.
 MIN_FREE_BYTES = 500 * 1024**2
+LAST_WORD_BYTES = 16 * 1024
 
 
 class RunFolder:
@@ -29,6 +29,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = path / "run.toml"
+        self.about = path / "about.toml"
         self.events = path / "events.jsonl"
         self.control = path / "control.jsonl"
         self.log = path / "worker.log"
@@ -43,9 +44,11 @@ class RunFolder:
         return self.path.name
 
     def alive(self) -> bool | None:
-        """Whether the run's supervisor lives; None when it belongs to another host."""
+        """Whether the run's supervisor lives; None when it belongs to another host, or may not be known."""
         identity = read_identity(self.identity)
-        return False if identity is None else is_alive(identity)
+        if identity is None:
+            return None if self.identity.exists() and not os.access(self.identity, os.R_OK) else False
+        return is_alive(identity)
 
     def read_state(self) -> RunState:
         """The fold of everything written so far."""
@@ -57,6 +60,16 @@ class RunFolder:
     def status(self, state: RunState) -> Status:
         """The run's state in one word."""
         return status(state, alive=self.alive(), now=time.time())
+
+    def newest_checkpoint(self) -> int | None:
+        """The step of the newest checkpoint folder, None where there is none; whether it is whole is not asked."""
+        steps = (path.name.removeprefix("checkpoint-") for path in self.checkpoints.glob("checkpoint-*"))
+        return max((int(step) for step in steps if step.isdecimal()), default=None)
+
+    def way_back(self) -> str:
+        """How to go on with this run, a sentence without its full stop."""
+        step = self.newest_checkpoint()
+        return f"{'Begin it again' if step is None else f'Go on after step {step}'} with: kto-tui resume {self.id}"
 
     def log_tail(self, lines: int = 20) -> list[str]:
         """The last lines of the worker's log."""
@@ -85,7 +98,7 @@ def check_disk() -> None:
     """Raise a UserError when runs cannot be written: no space, no permission, a read-only disk."""
     home = runs_home()
     try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(home)
         with tempfile.TemporaryFile(dir=home) as probe:
             probe.write(b"x")
             probe.flush()
@@ -98,6 +111,43 @@ def check_disk() -> None:
             mend="Free the disk or point KTO_TUI_HOME at another one",
             where=str(home),
         )
+
+
+def resumable(run: RunFolder, state: RunState) -> bool:
+    """Whether ``run`` can go on where it was: it is over and has not finished."""
+    return run.status(state) in RESUMABLE
+
+
+def likely_cause(run: RunFolder) -> str:
+    """Why a run died, as far as can be told from outside: a clause, and what its log says last."""
+    identity = read_identity(run.identity)
+    if identity is None:
+        cause = "its supervisor never came up"
+    elif identity.boot != boot_id():
+        cause = "the machine was rebooted"
+    else:
+        cause = "supervisor and training were killed"
+    last = next((line.strip() for line in reversed(run.log_tail()) if line.strip()), None)
+    return cause if last is None else f"{cause}; its log ends with: {last[:200]}"
+
+
+def died_runs() -> list[RunFolder]:
+    """Runs of this machine that ended without a word, newest first; looks at the end of their logs only."""
+    return [run for run in list_runs() if run.alive() is False and not _has_last_word(run)]
+
+
+def _has_last_word(run: RunFolder) -> bool:
+    # The supervisor may have read its gauges once more after the training process said its last word.
+    return fold(RunState(), Tail(run.events, last_bytes=LAST_WORD_BYTES).read()).ended is not None
+
+
+def without_a_word(died: Sequence[RunFolder]) -> str:
+    """What to tell of runs that died, at least one, and how they go on; a sentence without its full stop."""
+    first = died[0]
+    if len(died) == 1:
+        return f"{first.id} ended without a word: {likely_cause(first)}. {first.way_back()}"
+    names = ", ".join(run.id for run in died)
+    return f"{len(died)} runs ended without a word ({names}). {first.way_back()}"
 
 
 def create_run(config: RunConfig) -> RunFolder:
@@ -124,67 +174,56 @@ def create_run(config: RunConfig) -> RunFolder:
     raise UserError("No free run name was found", mend="Delete old runs", where=str(runs_home()))
 
 
+def _check_readable(path: Path) -> None:
+    try:
+        (path / "run.toml").open("rb").close()
+    except PermissionError:
+        raise UserError(
+            "The owner of this folder lets nobody else read it",
+            mend="For the owner: chmod -R go+rX on the run, go+x on the folders above it",
+            where=str(path),
+        ) from None
+    except (OSError, ValueError):  # no folder of a run: the sentence that follows says so
+        return
+
+
 def find_run(text: str) -> RunFolder:
-    """The run whose id, unique beginning of an id, or path is ``text``; ``last`` is the newest."""
+    """The run whose id, title, unique beginning of either, or path is ``text``; ``last`` is the newest."""
     runs = list_runs()
     if text == "last" and runs:
         return runs[0]
     path = Path(os.path.expanduser(text))  # noqa: PTH111 - pathlib raises on ~nobody, and below on names too long
     if "/" in text and os.path.exists(path / "run.toml"):  # noqa: PTH110
+        _check_readable(path)
         return RunFolder(path.resolve())
-    exact = [run for run in runs if run.id == text]
-    matches = exact or [run for run in runs if text and run.id.startswith(text)]
+    matches = _called(runs, text) if text else []
     if len(matches) == 1:
         return matches[0]
+    if "/" in text and not matches:
+        _check_readable(path)
     known = ", ".join(run.id for run in runs[:5]) or "none yet; start one with kto-tui demo"
     problem = f"Several runs begin with {text!r}" if matches else f"There is no run called {text!r}"
     raise UserError(problem, mend=f"Known runs: {known}", where=str(runs_home()))
 
 
+def _called(runs: list[RunFolder], text: str) -> list[RunFolder]:
+    """Those of the first kind of match that there is; titles are read only when no id is ``text``."""
+    if exact := [run for run in runs if run.id == text]:
+        return exact
+    word = text.casefold()
+    titles = {run.id: known_about(run.about).title.casefold() for run in runs}
+    return [run for run in runs if titles[run.id] == word] or [
+        run for run in runs if run.id.startswith(text) or titles[run.id].startswith(word)
+    ]
+
+
 def list_runs() -> list[RunFolder]:
     """All runs on this machine, newest first."""
     try:
-        found = [path for path in runs_home().iterdir() if (path / "run.toml").exists()]
+        entries = [path for path in runs_home().iterdir() if not path.name.startswith(".")]
+        found = [path for path in entries if (path / "run.toml").exists()]
     except OSError:
         return []
     return [
         RunFolder(path) for path in sorted(found, key=lambda path: (path / "run.toml").stat().st_mtime_ns, reverse=True)
     ]
-
-
-class RunSummary(msgspec.Struct, frozen=True):
-    """One line of ``kto-tui runs``; times are Unix seconds."""
-
-    id: str
-    state: Status
-    step: int
-    total_steps: int | None
-    loss: float | None
-    tokens_per_second: float | None
-    started: float | None
-    ended: float | None
-    reason: str | None
-    path: str
-    heldout_accuracy: float | None = None
-    message: str | None = None
-
-
-def summarise(run: RunFolder) -> RunSummary:
-    """What the runs list shows of ``run``."""
-    state = run.read_state()
-    last = state.last_step
-    ended: Any = state.ended
-    return RunSummary(
-        id=run.id,
-        state=run.status(state),
-        step=state.step,
-        total_steps=state.total_steps,
-        loss=None if last is None else last.loss,
-        tokens_per_second=None if last is None else last.tokens_per_second,
-        started=None if state.started is None else state.started.t,
-        ended=None if ended is None else ended.t,
-        reason=None if ended is None else ended.reason,
-        path=str(run.path),
-        heldout_accuracy=state.evaluations[-1].accuracy if state.evaluations else None,
-        message=None if ended is None else ended.message or None,
-    )

@@ -21,7 +21,8 @@ class Identity(msgspec.Struct, frozen=True):
     start: str
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
+    """Of the host as it runs now; another one after every start."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -49,16 +50,30 @@ def _start_of(pid: int) -> str | None:
 def own_identity() -> Identity:
     """The identity of this process."""
     pid = os.getpid()
-    return Identity(socket.gethostname(), _boot_id(), pid, _start_of(pid) or uuid.uuid4().hex)
+    return Identity(socket.gethostname(), boot_id(), pid, _start_of(pid) or uuid.uuid4().hex)
 
 
 def is_alive(identity: Identity) -> bool | None:
     """Whether that very process still runs; None when it belongs to another host."""
     if identity.host != socket.gethostname():
         return None
-    if identity.boot != _boot_id():
+    if identity.boot != boot_id():
         return False
-    return _start_of(identity.pid) == identity.start
+    start = _start_of(identity.pid)
+    return start == identity.start or (start is None and _is_hidden(identity.pid))
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether ``pid`` is another user's and the system shows nobody else's processes (proc(5), hidepid)."""
+    if os.access(f"/proc/{pid}/stat", os.R_OK):
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def write_identity(path: Path, identity: Identity) -> None:

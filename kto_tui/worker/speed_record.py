@@ -6,8 +6,9 @@ from kto_tui.catalog import resolve
 from kto_tui.hardware import Hardware
 from kto_tui.memory.measured import SpeedRecord
 from kto_tui.runs.config import load_config
-from kto_tui.runs.events import GaugesRead, Tail
+from kto_tui.runs.events import GaugesRead, StepCompleted, Tail
 from kto_tui.runs.folder import RunFolder
+from kto_tui.runs.recovery import in_force
 from kto_tui.runs.state import RunState, fold
 from kto_tui.speed import flops_per_token
 
@@ -17,27 +18,30 @@ LEAST_STEPS = 5
 def speed_of(run: RunFolder, hardware: Hardware) -> SpeedRecord | None:
     """Mean speed and draw of ``run`` over its steps but those of the first point, which also warm up.
 
-    None for a run that did not finish, was short, trained on another device than the machine's own, or whose model's
-    size is unknown.
+    None for a run that did not finish, was short, trained on another device than the machine's own, changed its
+    recipe on the way, or whose model's size is unknown.
 
     Raises:
         UserError: the run's configuration or its model can no longer be read.
     """
-    tail, state, watts = Tail(run.events), RunState(), list[tuple[float, float]]()
+    tail, state, watts, steps = Tail(run.events), RunState(), list[tuple[float, float]](), list[StepCompleted]()
     while events := tail.read():
         state = fold(state, events)
         watts += [(one.t, one.gpu_watts) for one in events if isinstance(one, GaugesRead) and one.gpu_watts]
-    training, later = state.training, state.steps[1:]
+        steps += [one for one in events if isinstance(one, StepCompleted)]
+    training, later = state.training, steps[1:]
     if state.ended is None or state.ended.reason != "finished" or state.step < LEAST_STEPS or training is None:
         return None
     device = training.device if training.device in {"cpu", "mps"} else "cuda"
     tokens, seconds = sum(step.tokens or 0 for step in later), sum(step.seconds or 0.0 for step in later)
     config = load_config(run.config)
+    if in_force(config, state.adjustments) != config:
+        return None
     per_token = flops_per_token(resolve(config.model), config.recipe)
     name = hardware.device_name
     if device != hardware.device or name is None or per_token is None or tokens <= 0 or seconds <= 0:
         return None
-    drawn = [value for t, value in watts if state.steps[0].t <= t <= state.steps[-1].t]
+    drawn = [value for t, value in watts if steps[0].t <= t <= steps[-1].t]
     return SpeedRecord(
         device=name,
         run=run.id,

@@ -20,9 +20,10 @@ from kto_tui.draft import from_request, to_config
 from kto_tui.hardware import Gpu, detect
 from kto_tui.memory.measured import speeds
 from kto_tui.runs.config import RunConfig, RunRequest, load_config
-from kto_tui.runs.folder import RunFolder, find_run
+from kto_tui.runs.events import StepCompleted, Tail
+from kto_tui.runs.folder import RunFolder, find_run, resumable
 from kto_tui.runs.identity import read_identity
-from kto_tui.runs.launch import ask, start
+from kto_tui.runs.launch import ask, resume, start
 from kto_tui.runs.state import RunState
 from kto_tui.speed import effort, flops_per_token, run_tokens
 from kto_tui.worker.child_environment import one_gpu, returns_memory
@@ -86,6 +87,13 @@ def wait_gone(run: RunFolder) -> None:
     assert not run.alive()
 
 
+def steps_of(run: RunFolder) -> list[StepCompleted]:
+    tail, found = Tail(run.events), list[StepCompleted]()
+    while events := tail.read():
+        found += [event for event in events if isinstance(event, StepCompleted)]
+    return found
+
+
 def trainer_of(run: RunFolder) -> psutil.Process:
     identity = read_identity(run.identity)
     assert identity is not None
@@ -103,9 +111,10 @@ def test_a_whole_run_trains_evaluates_answers_and_saves_a_loadable_adapter(
     assert state.ended is not None
     assert state.ended.reason == "finished", state.ended
     assert run.status(state) == "finished"
-    assert [step.step for step in state.steps] == [1, 2, 3, 4, 5, 6]
-    assert all(step.loss is not None and step.tokens and step.tokens_per_second for step in state.steps)
-    assert state.steps[0].loss == pytest.approx(0.5, abs=1e-3), "policy equals reference at first"
+    steps = steps_of(run)
+    assert [step.step for step in steps] == [1, 2, 3, 4, 5, 6]
+    assert all(step.loss is not None and step.tokens and step.tokens_per_second for step in steps)
+    assert steps[0].loss == pytest.approx(0.5, abs=1e-3), "policy equals reference at first"
     assert [evaluation.step for evaluation in state.evaluations] == [3, 6]
     assert state.evaluations[-1].rows == 16
     assert [sample.step for sample in state.samples] == [0, 6]
@@ -116,7 +125,7 @@ def test_a_whole_run_trains_evaluates_answers_and_saves_a_loadable_adapter(
     assert (run.path.stat().st_mode & 0o077) == 0, "runs are private"
     assert "Adapter of run" in (run.adapter / "README.md").read_text()
     (measured,) = speeds(detect().device_name)
-    rates = [step.tokens_per_second or 0.0 for step in state.steps[1:]]
+    rates = [step.tokens_per_second or 0.0 for step in steps[1:]]
     model, recipe = resolve(str(tiny)), load_config(run.config).recipe
     per_token = flops_per_token(model, recipe)
     assert per_token is not None
@@ -137,7 +146,7 @@ def test_qlora_nf4_trains_on_this_machine(config: Callable[..., RunConfig]) -> N
     state = wait(run, lambda s: s.ended is not None)
     assert state.ended is not None
     assert state.ended.reason == "finished", (state.ended, run.log_tail(20))
-    assert len(state.steps) == 2
+    assert state.step == 2
     wait_gone(run)
     assert not speeds(detect().device_name), "two steps say nothing of a machine's speed"
     assert (run.adapter / "adapter_model.safetensors").exists()
@@ -193,7 +202,7 @@ def test_a_relative_home_works(
     state = wait(run, lambda s: s.ended is not None)
     assert state.ended is not None
     assert state.ended.reason == "finished", state.ended
-    assert [step.step for step in state.steps] == [1], "the last step is logged whatever the interval"
+    assert [step.step for step in steps_of(run)] == [1], "the last step is logged whatever the interval"
     assert run.path.is_relative_to(tmp_path / "relative")
 
 
@@ -229,10 +238,14 @@ def test_sigkill_of_the_trainer_is_reported_not_guessed(config: Callable[..., Ru
     assert state.ended is not None
     assert state.ended.reason == "failed"
     assert "SIGKILL" in state.ended.message
+    assert state.ended.cause == "killed"
+    assert state.adjustments == ()
     assert run.status(state) == "failed"
 
 
-def test_sigkill_of_the_supervisor_leaves_no_orphan(config: Callable[..., RunConfig]) -> None:
+def test_sigkill_of_the_supervisor_leaves_no_orphan_and_the_run_goes_on_where_it_was(
+    config: Callable[..., RunConfig],
+) -> None:
     run = start(config(steps=5000))
     wait(run, lambda s: s.step >= 1)
     trainer = trainer_of(run)
@@ -241,9 +254,19 @@ def test_sigkill_of_the_supervisor_leaves_no_orphan(config: Callable[..., RunCon
     os.kill(identity.pid, signal.SIGKILL)
     state = wait(run, lambda s: s.ended is not None)
     assert state.ended is not None
-    assert state.ended.reason == "stopped"
-    assert state.adapter is not None, "what was learnt so far is saved"
+    assert run.status(state) == "paused"
+    assert "The supervisor was gone" in state.ended.message
+    assert resumable(run, state)
     trainer.wait(timeout=30)
+    saved = run.newest_checkpoint()
+    assert saved is not None
+    assert saved >= 1
+    resume(run)
+    state = wait(run, lambda s: s.step >= saved + 1)
+    assert state.resumed is not None
+    assert state.resumed.step == saved
+    assert ask(run, "abort")
+    wait(run, lambda s: s.ended is not None)
 
 
 def test_a_torn_last_line_is_passed_over_and_the_next_event_is_whole(config: Callable[..., RunConfig]) -> None:

@@ -4,16 +4,22 @@ from collections.abc import Callable
 from typing import Any
 
 from kto_tui import units
+from kto_tui.runs.control import Setting
 from kto_tui.runs.events import (
     AdapterSaved,
+    Adjusted,
     AnyEvent,
     CheckpointSaved,
     DataPrepared,
     Ended,
     Evaluated,
+    Marked,
+    MemoryRanOut,
     Noted,
     PeakMeasured,
     PhaseEntered,
+    Queued,
+    Resumed,
     Sampled,
     StepCompleted,
     TrainingStarted,
@@ -48,12 +54,25 @@ def _evaluated_line(event: Evaluated) -> str:
     )
 
 
+def _adjusted_line(event: Adjusted) -> str:
+    return f"{event.name} {_value(event.before)} -> {_value(event.after)}: {event.because}"
+
+
+def _value(value: Setting) -> str:
+    return f"{len(value)} prompts" if isinstance(value, tuple) else "automatic" if value is None else str(value)
+
+
 def _peak_line(event: PeakMeasured) -> str:
     return "peak memory " + ", ".join(_peak_words(event))
 
 
 _LINES: dict[type, Callable[[Any], str]] = {
     WorkerStarted: lambda event: f"worker {event.pid} on {event.host}",
+    Queued: lambda event: f"queued behind {event.holder or 'another run'} on {event.device}",
+    Resumed: lambda event: f"goes on after step {event.step}" if event.step else "begins again",
+    Adjusted: _adjusted_line,
+    MemoryRanOut: lambda event: f"memory ran out: {event.message}",
+    Marked: lambda event: f"mark at step {event.step}: {event.text}",
     PhaseEntered: lambda event: event.phase,
     DataPrepared: _data_line,
     TrainingStarted: _training_line,
@@ -130,7 +149,7 @@ def summary_lines(state: RunState) -> list[str]:
 
 
 def _ends(state: RunState) -> tuple[Sampled | None, Sampled | None]:
-    base = next((sample for sample in state.samples if sample.step == 0), None)
+    base = next((sample for sample in reversed(state.samples) if sample.step == 0), None)
     tuned = next((sample for sample in reversed(state.samples) if sample.step > 0), None)
     return base, tuned
 

@@ -18,11 +18,12 @@ from kto_tui.errors import UserError
 from kto_tui.paths import runs_home
 from kto_tui.recipe import Recipe
 from kto_tui.runs.config import RunConfig, load_config, to_toml
-from kto_tui.runs.control import ControlReader, request
+from kto_tui.runs.control import ControlReader, Request, request
 from kto_tui.runs.events import Ended, Evaluated, EventWriter, StepCompleted, WorkerStarted
-from kto_tui.runs.folder import MIN_FREE_BYTES, RunFolder, create_run, find_run, list_runs, summarise
+from kto_tui.runs.folder import MIN_FREE_BYTES, RunFolder, create_run, find_run, list_runs
 from kto_tui.runs.identity import Identity, is_alive, own_identity, read_identity, write_identity
 from kto_tui.runs.launch import ask
+from kto_tui.runs.overview import summarise
 
 CONFIG = RunConfig(model="org/name", data="starter", recipe=Recipe(), because={"beta": "the usual value"})
 Usage = namedtuple("Usage", "total used free")  # noqa: PYI024 - the shape of shutil's own
@@ -228,15 +229,32 @@ def test_the_tail_of_the_log() -> None:
 # Control
 
 
-def test_requests_arrive_once(tmp_path: Path) -> None:
-    reader = ControlReader(tmp_path / "control.jsonl")
+def test_requests_hold_until_the_run_is_to_go_on(tmp_path: Path) -> None:
+    file = tmp_path / "control.jsonl"
+    reader = ControlReader(file)
     assert reader.latest() is None
-    request(tmp_path / "control.jsonl", "stop")
+    request(file, Request(action="stop"))
     assert reader.latest() == "stop"
-    assert reader.latest() is None
-    request(tmp_path / "control.jsonl", "stop")
-    request(tmp_path / "control.jsonl", "abort")
-    assert reader.latest() == "abort"
+    request(file, Request(action="pause"))
+    assert reader.latest() == "pause"
+    request(file, Request(action="abort"))
+    request(file, Request(action="stop"))
+    assert reader.latest() == "abort", "nothing is above an abort"
+    request(file, Request(action="run"))
+    assert reader.latest() is ControlReader(file).latest() is None, "a resumed run has not been asked anything yet"
+
+
+def test_marks_arrive_once_and_settings_stay(tmp_path: Path) -> None:
+    file = tmp_path / "control.jsonl"
+    request(file, Request(action="mark", text="of the first process"))
+    request(file, Request(action="set", name="log_every", value=5))
+    request(file, Request(action="run"))
+    request(file, Request(action="mark", text="odd"))
+    request(file, Request(action="set", name="sample_prompts", value=("a", "b")))
+    reader = ControlReader(file)
+    assert reader.marks() == ["odd"]
+    assert reader.marks() == []
+    assert reader.settings == {"log_every": 5, "sample_prompts": ("a", "b")}
 
 
 def test_what_is_no_request_is_passed_over(tmp_path: Path) -> None:

@@ -1,0 +1,200 @@
+"""Runs side by side: the choices in which they differ, what came out, and their curves in one picture."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from kto_tui import units
+from kto_tui.choices import DataChoices
+from kto_tui.errors import UserError
+from kto_tui.paths import with_tilde
+from kto_tui.recipe import FIELDS
+from kto_tui.recipe_text import show_value
+from kto_tui.runs.folder import RunFolder, find_run
+from kto_tui.runs.overview import best
+from kto_tui.runs.reading import Reading, highest, last, last_tenth
+from kto_tui.runs.state import Status
+from kto_tui.runs.svg import Line, Panel, draw
+
+FEWEST, MOST = 2, 6  # runs at once: a table of more is no longer read, nor are more lines told apart
+METRICS = {
+    "loss": "loss",
+    "margin": "reward margin",
+    "kl": "KL",
+    "heldout": "held-out accuracy",
+    "accuracy": "reward accuracy",
+    "reward_desirable": "reward, desirable",
+    "reward_undesirable": "reward, undesirable",
+    "grad_norm": "gradient norm",
+    "learning_rate": "learning rate",
+    "tokens_per_second": "tokens per second",
+}
+NONE = "-"
+PICTURED = ("loss", "margin", "kl", "heldout")
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What came out of one run. Final values are means of the last tenth of the curve; None is unknown.
+
+    Attributes:
+        peak_bytes: most memory seen in use on the GPU, else by the process.
+        seconds: spent on training steps.
+        watt_hours: that the GPU drew while its gauges were read.
+    """
+
+    id: str
+    title: str
+    state: Status
+    step: int
+    total_steps: int | None
+    loss: float | None
+    margin: float | None
+    kl: float | None
+    heldout_best: float | None
+    heldout_last: float | None
+    tokens_per_second: float | None
+    peak_bytes: float | None
+    seconds: float | None
+    watt_hours: float | None
+
+
+def chosen(names: Sequence[str]) -> list[RunFolder]:
+    """The runs called ``names``.
+
+    Raises:
+        UserError: there is none or more than one of a name, one is named twice, or they are too few or too many.
+    """
+    runs = [find_run(name) for name in names]
+    if twice := next((run.id for at, run in enumerate(runs) if run.path in {one.path for one in runs[:at]}), None):
+        raise UserError(f"The run {twice} is named twice", mend="Name each run once")
+    if not FEWEST <= len(runs) <= MOST:
+        raise UserError(f"{len(runs)} runs cannot be compared", mend=f"Name {FEWEST} to {MOST}")
+    return runs
+
+
+def outcome(one: Reading) -> Outcome:
+    """The figures of a run as far as it has come."""
+    state, steps, gauges = one.state, one.curves.steps, one.curves.gauges
+    accuracies = [evaluated.accuracy for evaluated in state.evaluations]
+    seconds, tokens = last(one.passed["seconds"]), last(one.passed["tokens"])
+    gpu_peak = highest(gauges["gpu_used_bytes"])
+    return Outcome(
+        id=one.run.id,
+        title=one.about.title,
+        state=one.run.status(state),
+        step=state.step,
+        total_steps=state.total_steps,
+        loss=last_tenth(steps["loss"]),
+        margin=last_tenth(steps["margin"]),
+        kl=last_tenth(steps["kl"]),
+        heldout_best=best(accuracies),
+        heldout_last=accuracies[-1] if accuracies else None,
+        tokens_per_second=tokens / seconds if tokens is not None and seconds else None,
+        peak_bytes=highest(gauges["process_bytes"]) if gpu_peak is None else gpu_peak,
+        seconds=seconds,
+        watt_hours=None if state.joules is None else state.joules / 3600,
+    )
+
+
+def outcome_rows(one: Outcome) -> dict[str, str]:
+    """An outcome for people, by the name of each figure."""
+    return {
+        "State": one.state,
+        "Steps": f"{one.step} of {one.total_steps or '?'}",
+        "Loss": units.metric(one.loss),
+        "Reward margin": units.metric(one.margin, 2, signed=True),
+        "KL": units.metric(one.kl, 2),
+        "Held-out best": units.percent(one.heldout_best),
+        "Held-out last": units.percent(one.heldout_last),
+        "Tokens/s": units.metric(one.tokens_per_second, 0),
+        "Peak memory": units.size(one.peak_bytes),
+        "Training time": units.duration(one.seconds),
+        "GPU energy": units.energy(one.watt_hours),
+    }
+
+
+def choices(one: Reading) -> dict[str, str]:
+    """Everything that was chosen for a run or found when it began, in words by name; what is not known is missing."""
+    config, state = one.config, one.state
+    told: dict[str, str] = {}
+    if config is not None:
+        recipe = {field: getattr(config.recipe, field.name) for field in FIELDS}
+        fingerprint = {} if config.data_fingerprint is None else {"Data fingerprint": config.data_fingerprint[:12]}
+        told = {
+            "Model": with_tilde(config.model),
+            "Data": with_tilde(config.data),
+            **fingerprint,
+            "Held-out file": NONE if config.heldout is None else with_tilde(config.heldout),
+            "Trial": "yes" if config.trial else "no",
+            "Backend": config.backend,
+            **{f"Data {name}": _shown(getattr(config.choices, name)) for name in DataChoices.__struct_fields__},
+            **{field.label: show_value(field, value) for field, value in recipe.items()},
+        }
+    if state.data is not None:
+        told |= {
+            "Rows trained on": f"{state.data.train_rows} ({state.data.desirable} : {state.data.undesirable})",
+            "Rows held out": str(state.data.heldout_rows),
+            "Label weights": f"{state.data.desirable_weight:g} : {state.data.undesirable_weight:g}",
+        }
+    if state.training is not None:
+        told |= {"Device": state.training.device, "Trained in": state.training.precision}
+    if state.started is not None:
+        told |= {"Host": state.started.host} | state.started.versions
+    return told
+
+
+def differences(readings: Sequence[Reading]) -> dict[str, list[str]]:
+    """The choices of which not all runs are known to have the same: what each has, by name."""
+    each = [choices(one) for one in readings]
+    names = dict.fromkeys(name for told in each for name in told)
+    unlike = (name for name in names if len({told[name] for told in each if name in told}) > 1)
+    return {name: [told.get(name, units.UNKNOWN) for told in each] for name in unlike}
+
+
+def curve(one: Reading, metric: str) -> list[tuple[float, float | None]]:
+    """The curve of one of ``METRICS``; x is the step."""
+    return list(one.curves.heldout["accuracy"].points()) if metric == "heldout" else one.points(metric)
+
+
+def picture(readings: Sequence[Reading]) -> str:
+    """Four charts with a line for each run, as SVG."""
+    panels = [
+        Panel(METRICS[metric], [Line(one.name, curve(one, metric), style) for style, one in enumerate(readings)])
+        for metric in PICTURED
+    ]
+    return draw(" · ".join(one.name for one in readings), panels)
+
+
+def run_picture(one: Reading) -> str:
+    """Six charts of one run, as SVG."""
+    steps, heldout = one.curves.steps, one.curves.heldout
+
+    def lines(**named: str) -> list[Line]:
+        return [Line(name, list(steps[metric].points()), at) for at, (name, metric) in enumerate(named.items())]
+
+    return draw(
+        one.name,
+        [
+            Panel("loss", lines(loss="loss")),
+            Panel("rewards", lines(margin="margin", desirable="reward_desirable", undesirable="reward_undesirable")),
+            Panel("KL", lines(KL="kl")),
+            Panel(
+                "reward accuracy",
+                [*lines(training="accuracy"), Line("held out", list(heldout["accuracy"].points()), 1)],
+            ),
+            Panel("gradient norm", lines(norm="grad_norm")),
+            Panel("learning rate", lines(rate="learning_rate")),
+        ],
+    )
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None | ():
+            return NONE
+        case dict():
+            return ", ".join(f"{key}={held}" for key, held in value.items()) or NONE
+        case tuple():
+            return f"{len(value)}: " + ", ".join(map(str, value[:5])) + (" …" if len(value) > 5 else "")
+        case _:
+            return str(value)

@@ -1,22 +1,30 @@
 """The application: one screen at a time, one draft handed along."""
 
+import asyncio
+import os
+import signal
 import sys
 from collections.abc import Callable
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
+from rich.console import RenderableType
+from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.events import Resize
 from textual.filter import LineFilter
+from textual.geometry import Size
 from textual.screen import Screen
 
 from kto_tui.draft import Draft
+from kto_tui.errors import UserError
 from kto_tui.hardware import Hardware
 from kto_tui.hardware.presets import load_hardware
 from kto_tui.plain import ascii_only
 from kto_tui.runs.folder import RunFolder, find_run
 from kto_tui.tui.ascii import with_ascii
 from kto_tui.tui.messages import Left, LogRequested, ResultsRequested, RunOpened, Step, StepRequested
+from kto_tui.tui.repaint import Shown
 from kto_tui.tui.screens.data import DataScreen
 from kto_tui.tui.screens.dialogs import HelpDialog
 from kto_tui.tui.screens.hardware import HardwareScreen
@@ -45,6 +53,7 @@ class KtoApp(App[int]):
     Args:
         at_review: open at Review with the starter run filled in.
         run: open this run's live screen.
+        read_only: watch only; nothing in the application can touch a run.
         planned: plan for this machine instead of the one at hand.
         plain: 7-bit characters only; None asks the environment.
     """
@@ -52,33 +61,52 @@ class KtoApp(App[int]):
     CSS_PATH = "kto.tcss"
     TITLE = "kto-tui"
     ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[BindingType]] = [("question_mark", "help", "Help")]
+    BINDINGS: ClassVar[list[BindingType]] = [("question_mark", "help", "Help"), Binding("ctrl+l", "redraw", show=False)]
 
     def __init__(
         self,
         *,
         at_review: bool = False,
         run: RunFolder | None = None,
+        read_only: bool = False,
         planned: Hardware | None = None,
         plain: bool | None = None,
     ) -> None:
         self.plain = ascii_only() if plain is None else plain
-        super().__init__()
+        # Said here, before the theme is known: NO_COLOR would else draw black on black.
+        super().__init__(ansi_color=True)
         self._at_review = at_review
         self._run_folder = run
+        self._read_only = read_only
         self._draft = None if planned is None else Draft(hardware=planned)
         self.farewell: str | None = None
+        self._shown = Shown()
+        self._told_size: Size | None = None
+
+    @property
+    def size(self) -> Size:
+        """Never less than the screens are made for: those that ``TooSmallScreen`` hides are still laid out."""
+        width, height = super().size
+        return Size(max(width, MIN_COLUMNS), max(height, MIN_ROWS))
+
+    @property
+    def _background_screens(self) -> list[Screen[Any]]:
+        """What is seen behind the screen on top; Textual draws and lays out the one below whatever hides it."""
+        return super()._background_screens if self.screen.is_modal else []
 
     def get_line_filters(self) -> list[LineFilter]:
         """Textual's own filters (NO_COLOR), then 7-bit characters where wanted."""
         return with_ascii(super().get_line_filters(), wanted=self.plain)
 
     def on_mount(self) -> None:
-        """Open the first screen."""
-        self.theme = "textual-dark" if self.plain else "ansi-dark"
+        """Open the first screen; a ``kill`` from now on leaves the terminal as it was."""
+        if not self.is_headless:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit, 128 + signal.SIGTERM)
+        self.theme = "ansi-dark"
         self.set_class(self.plain, "-ascii")
+        self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())  # the shell wrote in between
         if self._run_folder is not None:
-            self.push_screen(LiveScreen(self._run_folder, plain=self.plain))
+            self.push_screen(self._live(self._run_folder))
         else:
             self.push_screen(HardwareScreen(self._draft, then_review=self._at_review))
 
@@ -90,7 +118,10 @@ class KtoApp(App[int]):
         """A run's live screen, in place of whatever was open."""
         while len(self.screen_stack) > 2:
             self.pop_screen()
-        self.switch_screen(LiveScreen(message.run, plain=self.plain))
+        self.switch_screen(self._live(message.run))
+
+    def _live(self, run: RunFolder) -> LiveScreen:
+        return LiveScreen(run, plain=self.plain, read_only=self._read_only)
 
     def on_log_requested(self, message: LogRequested) -> None:
         """A run's log."""
@@ -102,7 +133,7 @@ class KtoApp(App[int]):
 
     def on_runs_requested(self) -> None:
         """All runs."""
-        self.push_screen(RunsScreen())
+        self.push_screen(RunsScreen(read_only=self._read_only))
 
     def on_left(self, message: Left) -> None:
         """Give the terminal back."""
@@ -111,6 +142,9 @@ class KtoApp(App[int]):
 
     def on_resize(self, event: Resize) -> None:
         """Say so when the terminal is too small to work in, and go on when it no longer is."""
+        if self._told_size not in {None, event.size}:  # the terminal has moved or cut what it showed
+            self._shown.forget()
+        self._told_size = event.size
         small = event.size.width < MIN_COLUMNS or event.size.height < MIN_ROWS
         shown = isinstance(self.screen, TooSmallScreen)
         if small and not shown:
@@ -122,6 +156,17 @@ class KtoApp(App[int]):
         """The keys of the current screen."""
         if not isinstance(self.screen, HelpDialog):
             self.push_screen(HelpDialog(cast("Screen[None]", self.screen)))
+
+    def action_redraw(self) -> None:
+        """Write everything again, over what others may have written."""
+        self._shown.forget()
+        self.screen.refresh()
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        """Textual writes whole rows; a slow line gets the cells that differ."""
+        if isinstance(renderable, LayoutUpdate | ChopsUpdate):
+            renderable = cast("RenderableType", self._shown.differing(renderable))
+        super()._display(screen, renderable)
 
     def _handle_exception(self, error: Exception) -> None:
         """Leave the terminal clean: a sentence and a file instead of a traceback over the screen."""
@@ -135,6 +180,14 @@ class KtoApp(App[int]):
 
 
 def _run(app: KtoApp) -> int:
+    if (term := os.environ.get("TERM")) in {"dumb", "unknown"}:
+        raise UserError(
+            "This terminal cannot draw a screen",
+            mend="Set TERM to what it really is, or use kto-tui runs, kto-tui logs RUN -f and kto-tui train RUN.toml",
+            where=f"TERM={term}",
+        )
+    # Without its terminal it has no purpose, whoever asked for hang-ups to be ignored; Textual would spin for ever.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     code = app.run()
     if app.farewell:
         print(app.farewell, file=sys.stderr if code else sys.stdout)
@@ -147,6 +200,6 @@ def run_wizard(*, at_review: bool = False, planned_as: str | None = None) -> int
     return _run(KtoApp(at_review=at_review, planned=planned))
 
 
-def run_live(run_id: str) -> int:
-    """Open a run's live screen; returns the exit code."""
-    return _run(KtoApp(run=find_run(run_id)))
+def run_live(run_id: str, *, read_only: bool = False) -> int:
+    """Open a run's live screen, only to watch it when ``read_only``; returns the exit code."""
+    return _run(KtoApp(run=find_run(run_id), read_only=read_only))

@@ -34,8 +34,12 @@ class KeyLine(Static):
 
 
 def key_table(screen: Screen[Any]) -> list[Binding]:
-    """The bindings a screen declares itself, in order, then help."""
-    own = [entry for entry in type(screen).BINDINGS if isinstance(entry, Binding)]
+    """The bindings a screen declares itself and does not withhold, in order, then help."""
+    own = [
+        entry
+        for entry in type(screen).BINDINGS
+        if isinstance(entry, Binding) and screen.check_action(entry.action.partition("(")[0], ()) is not False
+    ]
     return [*own, Binding("question_mark", "help", "Help", key_display="?")]
 
 

@@ -61,14 +61,15 @@ class ConfirmDialog(ModalScreen[bool]):
 
 
 class AskDialog(ModalScreen[str | None]):
-    """One line of text; escape gives None."""
+    """One line of text; escape gives None, and so does nothing typed unless ``empty`` is an answer too."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "give_up", "Back")]
 
-    def __init__(self, question: str, value: str = "") -> None:
+    def __init__(self, question: str, value: str = "", *, empty: bool = False) -> None:
         super().__init__()
         self._question = question
         self._value = value
+        self._empty = empty
 
     def compose(self) -> ComposeResult:
         """Question and input line."""
@@ -79,7 +80,8 @@ class AskDialog(ModalScreen[str | None]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Close with what was typed."""
-        self.dismiss(event.value.strip() or None)
+        text = event.value.strip()
+        self.dismiss(text if text or self._empty else None)
 
     def action_give_up(self) -> None:
         """Close without an answer."""

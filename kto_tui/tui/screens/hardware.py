@@ -17,6 +17,7 @@ from kto_tui.errors import UserError
 from kto_tui.hardware import Hardware, detect
 from kto_tui.hardware.facts import hardware_rows
 from kto_tui.hardware.presets import hardware_presets, load_hardware
+from kto_tui.runs.folder import died_runs, without_a_word
 from kto_tui.tui.messages import Left, RunsRequested, StepRequested
 from kto_tui.tui.screens.dialogs import ChooseDialog
 from kto_tui.tui.wizard import WizardScreen
@@ -57,6 +58,7 @@ class HardwareScreen(WizardScreen):
     def __init__(self, draft: Draft | None = None, *, then_review: bool = False) -> None:
         super().__init__(draft)
         self._then_review = then_review
+        self._died = ""
 
     @property
     def heading(self) -> str:
@@ -82,7 +84,9 @@ class HardwareScreen(WizardScreen):
 
     @work(thread=True)
     def look(self) -> None:
-        """Ask the sensors."""
+        """Ask the sensors, and whether a run waits for a person."""
+        died = died_runs()
+        self._died = without_a_word(died) if died else ""
         self.app.call_from_thread(self.show_hardware, detect())
 
     def show_hardware(self, hardware: Hardware) -> None:
@@ -125,6 +129,8 @@ class HardwareScreen(WizardScreen):
                 ("Starter  ", "bold"), "A 135 M model and 496 rows come with kto-tui: see it work in minutes."
             ),
         ]
+        if self._died:
+            parts.append(Content.assemble(("Runs     ", "bold"), f"{self._died}."))
         self.query_one("#facts", Static).update(Content("\n").join(parts))
 
     def action_next(self) -> None:

@@ -21,7 +21,7 @@ class ResultsScreen(Screen[None]):
     """The summary of a run, as far as it has come."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,enter,g,q", "close", "Back to the curves", key_display="esc")
+        Binding("escape,enter,v,q", "close", "Back to the curves", key_display="esc")
     ]
 
     def __init__(self, run: RunFolder, state: RunState) -> None:

@@ -1,7 +1,7 @@
 """Shown while the terminal is smaller than the wizard needs."""
 
 from textual.app import ComposeResult
-from textual.screen import ModalScreen
+from textual.screen import Screen
 from textual.widgets import Static
 
 SENTENCE = (
@@ -9,7 +9,7 @@ SENTENCE = (
 )
 
 
-class TooSmallScreen(ModalScreen[None]):
+class TooSmallScreen(Screen[None]):
     """One sentence; goes away by itself."""
 
     def compose(self) -> ComposeResult:

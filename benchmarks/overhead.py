@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from kto_tui.runs.events import EventWriter, StepCompleted
-from kto_tui.worker.supervisor import GAUGE_SECONDS, POLL_SECONDS
+from kto_tui.worker.attempts import GAUGE_SECONDS, POLL_SECONDS
 from kto_tui.worker.telemetry import Telemetry
 
 

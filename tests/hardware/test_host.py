@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kto_tui.hardware.cgroup import oom_kills
 from kto_tui.hardware.cpu import detect_cpu
 from kto_tui.hardware.memory import detect_memory
 from kto_tui.hardware.model import Cpu, Memory
@@ -148,6 +149,27 @@ def test_the_tightest_group_decides(tmp_path: Path) -> None:
     }
     memory = detect_memory(linux(tmp_path, HOST | GROUP | files))
     assert (memory.total_bytes, memory.available_bytes) == (8 * GIB, 1 * GIB)
+
+
+KILLS = {
+    "v2": ("memory.events", "low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 0\n"),
+    "v1": ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"),
+}
+
+
+@pytest.mark.parametrize("where", FOLDERS)
+def test_kills_for_lack_of_memory_are_those_of_the_nearest_group(where: str, tmp_path: Path) -> None:
+    """cgroup-v2 (memory.events) and cgroup-v1/memory (memory.oom_control); not /proc/vmstat, which is the host's."""
+    folder, _ = FOLDERS[where]
+    file, content = KILLS[where[:2]]
+    host = {"proc/vmstat": "oom_kill 99\n"}
+    assert oom_kills(linux(tmp_path, HOST | GROUP | host | {f"{folder}/{file}": content})) == 2
+
+
+@pytest.mark.parametrize("content", [None, "", "oom 3\n", "oom_kill many\n"])
+def test_kills_that_nothing_counts_are_unknown(content: str | None, tmp_path: Path) -> None:
+    files = {} if content is None else {"sys/fs/cgroup/pod/box/memory.events": content}
+    assert oom_kills(linux(tmp_path, HOST | GROUP | files)) is None
 
 
 def test_a_group_above_the_containers_root_is_not_followed(tmp_path: Path) -> None:

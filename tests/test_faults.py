@@ -1,0 +1,28 @@
+"""The short version of the fault benchmark: real runs are killed and their files torn, and nothing is lost."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(("kind", "times"), [("kills", ["--kills", "2"]), ("tears", ["--tears", "1"])])
+def test_a_run_survives(kind: str, times: list[str]) -> None:
+    seed = str(int.from_bytes(os.urandom(4)))
+    done = subprocess.run(
+        [sys.executable, "benchmarks/faults.py", "--json", "--steps", "30", "--seed", seed, "--only", kind, *times],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, f"seed {seed}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    found = json.loads(done.stdout)
+    assert sum(one["times"] for one in found) == int(times[1])
+    assert sum(one["losses"] for one in found) == 0

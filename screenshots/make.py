@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,7 @@ from kto_tui.data.sources import STARTER
 from kto_tui.draft import Draft, choose_data, choose_model, starter_draft
 from kto_tui.hardware.model import Cpu, Gpu, GpuProcess, Hardware, Memory
 from kto_tui.hardware.presets import load_hardware
+from kto_tui.runs.events import Tail
 from kto_tui.runs.folder import RunFolder
 from kto_tui.tui.app import KtoApp
 from kto_tui.tui.screens.data import DataScreen
@@ -28,6 +29,7 @@ from kto_tui.tui.screens.recipe import RecipeScreen
 from kto_tui.tui.screens.results import ResultsScreen
 from kto_tui.tui.screens.review import ReviewScreen
 from kto_tui.tui.screens.runs import RunsScreen
+from kto_tui.tui.screens.samples import SamplesScreen
 from kto_tui.units import GIB
 
 HERE = Path(__file__).parent
@@ -78,6 +80,11 @@ def _results() -> Screen[None]:
     return ResultsScreen(run, run.read_state())
 
 
+def _samples() -> Screen[None]:
+    run = _run()
+    return SamplesScreen(run.id, run.read_state())
+
+
 def _tuned(hardware: Hardware) -> Draft:
     return choose_data(choose_model(Draft(hardware=hardware), resolve("Qwen/Qwen3-4B")), STARTER)
 
@@ -101,23 +108,34 @@ SCREENS: dict[str, Callable[[], Screen[None]]] = {
     "recipe": lambda: RecipeScreen(_tuned(GPU_BOX)),
     "review": lambda: ReviewScreen(_tuned(GPU_BOX)),
     "live": lambda: LiveScreen(_run()),
+    "live-zoom": lambda: LiveScreen(_run()),
+    "samples": _samples,
     "results": _results,
     "runs": RunsScreen,
+    "compare": RunsScreen,
 }
 
 # What is pressed once the screen is there.
 PRESSED = {
     "data-feedback": ("j", "j", "j"),
     "data-columns": ("m",),
+    "live-zoom": ("tab", "z", "m", *("left",) * 8),
     "data-fixes": ("f", "a", "down", "down", "down", "down"),
+    "compare": ("space", "space", "space", "c"),
 }
 
 
-async def draw(name: str, size: tuple[int, int]) -> str:
-    """The SVG of screen ``name`` at ``size`` (columns, rows), the same on every machine."""
+async def draw(name: str, size: tuple[int, int], between: Sequence[tuple[int, int]] = ()) -> str:
+    """The SVG of screen ``name`` at ``size`` (columns, rows), the same on every machine.
+
+    ``between``: sizes the terminal has for a moment before it has its own again.
+    """
     before, here = {key: os.environ.get(key) for key in KEYS}, Path.cwd()
     with tempfile.TemporaryDirectory() as home:
         shutil.copytree(RECORDED, Path(home) / "runs")
+        for run in (Path(home) / "runs").iterdir():
+            began = Tail(run / "events.jsonl").read()[0].t
+            os.utime(run / "run.toml", (began, began))
         shutil.copy(HERE / FEEDBACK, home)
         for key in KEYS:
             os.environ.pop(key, None)
@@ -132,6 +150,9 @@ async def draw(name: str, size: tuple[int, int]) -> str:
                     await pilot.press(*filter(None, [key]))
                     await app.workers.wait_for_complete()
                     await pilot.pause(0.2)
+                for other in between:
+                    await pilot.resize_terminal(*other)
+                    await pilot.resize_terminal(*size)
                 return app.export_screenshot(title=f"kto-tui {name}")
         finally:
             os.chdir(here)

@@ -125,7 +125,8 @@ def last_checkpoint(events: list[AnyEvent]) -> int:
 def gone(run: RunFolder, tally: Tally, patience: float = 60.0) -> None:
     """Wait until no process of the run is left; what stays is an orphan, and killed."""
     deadline = time.monotonic() + patience
-    while (left := processes(run)) and time.monotonic() < deadline:
+    # A process that is being taken apart has lost its command line already and still counts as alive.
+    while ((left := processes(run)) or run.alive()) and time.monotonic() < deadline:
         time.sleep(0.05)
     tally.orphans += len(left)
     for process in left:

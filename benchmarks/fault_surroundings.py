@@ -20,6 +20,7 @@ from kto_tui.runs.config import to_toml
 from kto_tui.runs.folder import RunFolder, list_runs
 from kto_tui.runs.identity import read_identity, write_identity
 from kto_tui.runs.launch import start
+from kto_tui.runs.state import RESUMABLE
 
 
 def full_disk(place: Place, reference: RunFolder) -> Iterator[Tally]:
@@ -43,7 +44,7 @@ def full_disk(place: Place, reference: RunFolder) -> Iterator[Tally]:
                 gone(run, tally)
             filler.unlink()
             tally.times += 1
-            if run.alive() is not True:
+            if run.status(run.read_state()) in RESUMABLE:
                 go_on(run, tally, told)
             over(run)
             gone(run, tally)

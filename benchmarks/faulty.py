@@ -163,8 +163,12 @@ def settle(run: RunFolder, tally: Tally, reference: RunFolder) -> None:
     """Let ``run`` finish; count what differs from the run that nothing happened to."""
     over(run)
     gone(run, tally)
-    same = curve(run) == curve(reference) and adapter(run) == adapter(reference) is not None
-    tally.differing += not same
+    one, other = curve(run), curve(reference)
+    if one == other and adapter(run) == adapter(reference) is not None:
+        return
+    tally.differing += 1
+    step = next((step for step in other if one.get(step) != other[step]), None)
+    tally.remark = f"{run.read_state().ended}; first other step: {step}"
 
 
 def names(run: RunFolder) -> set[str]:

@@ -14,8 +14,16 @@ from kto_tui.draft import from_request, to_config
 from kto_tui.errors import UserError
 from kto_tui.hardware import detect
 from kto_tui.runs.config import RunConfig, RunRequest
-from kto_tui.runs.events import AnyEvent, CheckpointSaved, Ended, Resumed, StepCompleted, Tail
+from kto_tui.runs.event_log import Tail
+from kto_tui.runs.events import (
+    AnyEvent,
+    CheckpointSaved,
+    Ended,
+    Resumed,
+    StepCompleted,
+)
 from kto_tui.runs.folder import RunFolder
+from kto_tui.runs.history import history
 from kto_tui.runs.identity import read_identity
 from kto_tui.runs.launch import resume, start
 from kto_tui.runs.state import OVER, RunState
@@ -73,13 +81,8 @@ def events_of(run: RunFolder) -> tuple[list[AnyEvent], int]:
 
 def curve(run: RunFolder) -> dict[int, dict[str, object]]:
     """The measured values of every step, as they count in the end."""
-    steps: dict[int, dict[str, object]] = {}
-    for event in events_of(run)[0]:
-        if isinstance(event, Resumed):
-            steps = {step: values for step, values in steps.items() if step <= event.step}
-        elif isinstance(event, StepCompleted):
-            steps[event.step] = {k: v for k, v in msgspec.to_builtins(event).items() if k not in TIMES}
-    return steps
+    steps = [msgspec.to_builtins(event) for event in history(run.events) if isinstance(event, StepCompleted)]
+    return {values["step"]: {name: value for name, value in values.items() if name not in TIMES} for values in steps}
 
 
 def adapter(run: RunFolder) -> bytes | None:

@@ -82,7 +82,8 @@ def make_model(folder: Path, shape: dict[str, Any], tokenizer: Path) -> None:
 
 def measure(name: str, changes: dict[str, Any], model: Path, folder: Path) -> dict[str, Any]:
     """One run's prediction and measurement, in bytes."""
-    from kto_tui.runs.events import Ended, PeakMeasured, Tail
+    from kto_tui.runs.event_log import Tail
+    from kto_tui.runs.events import Ended, PeakMeasured
 
     # Windows of two micro-batches have every moment that longer ones have.
     usual: dict[str, Any] = {"effective_batch": 2 * changes["micro_batch"], "steps": 1, "heldout_share": 0.1}

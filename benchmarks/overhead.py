@@ -15,7 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from kto_tui.runs.events import EventWriter, StepCompleted
+from kto_tui.runs.event_log import EventWriter
+from kto_tui.runs.events import StepCompleted
 from kto_tui.worker.attempts import GAUGE_SECONDS, POLL_SECONDS
 from kto_tui.worker.telemetry import Telemetry
 

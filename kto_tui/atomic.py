@@ -1,4 +1,4 @@
-"""Files that are either whole or absent."""
+"""Files that are either whole or absent, and what tells that a line is not whole."""
 
 import contextlib
 import os
@@ -32,3 +32,9 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def ends_torn(descriptor: int) -> bool:
+    """Whether the last line of an open file was cut off: it has no line break."""
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"

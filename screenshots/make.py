@@ -18,7 +18,7 @@ from kto_tui.data.sources import STARTER
 from kto_tui.draft import Draft, choose_data, choose_model, starter_draft
 from kto_tui.hardware.model import Cpu, Gpu, GpuProcess, Hardware, Memory
 from kto_tui.hardware.presets import load_hardware
-from kto_tui.runs.events import Tail
+from kto_tui.runs.event_log import Tail
 from kto_tui.runs.folder import RunFolder
 from kto_tui.tui.app import KtoApp
 from kto_tui.tui.screens.data import DataScreen

@@ -12,7 +12,8 @@ from typing import Literal
 import msgspec
 
 from kto_tui.runs.control import Request, request
-from kto_tui.runs.events import AnyEvent, EventWriter
+from kto_tui.runs.event_log import EventWriter
+from kto_tui.runs.events import AnyEvent
 from kto_tui.runs.folder import RunFolder
 from kto_tui.worker.child_environment import MMAP_THRESHOLD
 

@@ -5,7 +5,7 @@ import textwrap
 import time
 
 from kto_tui.runs import launch
-from kto_tui.runs.events import Tail
+from kto_tui.runs.event_log import Tail
 from kto_tui.runs.folder import RunFolder, without_a_word
 from kto_tui.runs.report import answers_side_by_side, event_line, summary_lines
 from kto_tui.runs.state import OVER, RunState, fold

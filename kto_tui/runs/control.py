@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from kto_tui.atomic import ends_torn
 from kto_tui.recipe import Value
 
 Action = Literal["pause", "stop", "abort"]
@@ -34,9 +35,7 @@ def request(path: Path, asked: Request) -> None:
     """Ask the worker of the run whose control file is ``path``."""
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        size = os.fstat(descriptor).st_size
-        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        os.write(descriptor, b"\n" * torn + msgspec.json.encode(asked) + b"\n")
+        os.write(descriptor, b"\n" * ends_torn(descriptor) + msgspec.json.encode(asked) + b"\n")
     finally:
         os.close(descriptor)
 

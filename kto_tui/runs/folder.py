@@ -14,7 +14,7 @@ from kto_tui.paths import make_private, nearest_existing, runs_home
 from kto_tui.runs import names
 from kto_tui.runs.about import known_about
 from kto_tui.runs.config import RunConfig, to_toml
-from kto_tui.runs.events import Tail
+from kto_tui.runs.event_log import Tail
 from kto_tui.runs.identity import boot_id, is_alive, read_identity
 from kto_tui.runs.state import RESUMABLE, RunState, Status, fold, status
 

@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from kto_tui.runs.events import AnyEvent, Evaluated, Resumed, Sampled, StepCompleted, Tail
+from kto_tui.runs.event_log import Tail
+from kto_tui.runs.events import (
+    AnyEvent,
+    Evaluated,
+    Resumed,
+    Sampled,
+    StepCompleted,
+)
 
 Measured = StepCompleted | Evaluated | Sampled
 

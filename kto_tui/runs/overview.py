@@ -14,7 +14,8 @@ from kto_tui.atomic import write_atomically
 from kto_tui.paths import cache_home
 from kto_tui.runs.about import known_about
 from kto_tui.runs.curves import Series
-from kto_tui.runs.events import Resumed, StepCompleted, Tail
+from kto_tui.runs.event_log import Tail
+from kto_tui.runs.events import Resumed, StepCompleted
 from kto_tui.runs.folder import RunFolder, folder_bytes, list_runs
 from kto_tui.runs.state import RunState, Status, fold, status
 

@@ -9,7 +9,8 @@ from kto_tui.errors import UserError
 from kto_tui.runs.about import known_about
 from kto_tui.runs.config import RunConfig, load_config
 from kto_tui.runs.curves import Curves, Series
-from kto_tui.runs.events import AnyEvent, Resumed, StepCompleted, Tail
+from kto_tui.runs.event_log import Tail
+from kto_tui.runs.events import AnyEvent, Resumed, StepCompleted
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.recovery import in_force
 from kto_tui.runs.state import RunState, fold

@@ -17,7 +17,8 @@ from kto_tui.backends.load import load_backend
 from kto_tui.runs.checkpoints import newest_valid
 from kto_tui.runs.config import load_config
 from kto_tui.runs.control import Action, ControlReader, Setting
-from kto_tui.runs.events import Ended, EventWriter, MemoryRanOut, PhaseEntered
+from kto_tui.runs.event_log import EventWriter
+from kto_tui.runs.events import Ended, MemoryRanOut, PhaseEntered
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.recovery import in_force
 from kto_tui.secrets import without_secrets

@@ -10,7 +10,15 @@ from kto_tui.hardware.cgroup import oom_kills
 from kto_tui.hardware.sources import Sources
 from kto_tui.runs.config import load_config
 from kto_tui.runs.control import Action
-from kto_tui.runs.events import Adjusted, AnyEvent, DataPrepared, Ended, EventWriter, MemoryRanOut, Noted, Tail
+from kto_tui.runs.event_log import EventWriter, Tail
+from kto_tui.runs.events import (
+    Adjusted,
+    AnyEvent,
+    DataPrepared,
+    Ended,
+    MemoryRanOut,
+    Noted,
+)
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.recovery import MAX_RELAUNCHES, in_force, next_rung
 from kto_tui.runs.state import RunState, fold

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 
 from kto_tui.paths import data_home
 from kto_tui.runs.control import Action
-from kto_tui.runs.events import EventWriter, GaugesRead, Queued
+from kto_tui.runs.event_log import EventWriter
+from kto_tui.runs.events import GaugesRead, Queued
 from kto_tui.runs.lock import hold
 from kto_tui.worker.child_environment import Device
 

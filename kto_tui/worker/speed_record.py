@@ -6,7 +6,8 @@ from kto_tui.catalog import resolve
 from kto_tui.hardware import Hardware
 from kto_tui.memory.measured import SpeedRecord
 from kto_tui.runs.config import load_config
-from kto_tui.runs.events import GaugesRead, StepCompleted, Tail
+from kto_tui.runs.event_log import Tail
+from kto_tui.runs.events import GaugesRead, StepCompleted
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.recovery import in_force
 from kto_tui.runs.state import RunState, fold

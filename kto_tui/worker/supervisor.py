@@ -18,7 +18,13 @@ from kto_tui.hardware.nvidia import detect_nvidia
 from kto_tui.hardware.sources import Sources, in_background
 from kto_tui.memory.measured import add
 from kto_tui.runs.control import Action, ControlReader, Request, request
-from kto_tui.runs.events import Ended, EventWriter, Noted, PhaseEntered, WorkerStarted
+from kto_tui.runs.event_log import EventWriter
+from kto_tui.runs.events import (
+    Ended,
+    Noted,
+    PhaseEntered,
+    WorkerStarted,
+)
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.identity import own_identity, write_identity
 from kto_tui.runs.lock import hold

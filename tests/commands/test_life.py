@@ -14,7 +14,14 @@ import pytest
 from kto_tui.errors import UserError
 from kto_tui.runs import launch
 from kto_tui.runs.control import ControlReader
-from kto_tui.runs.events import CheckpointSaved, Ended, EventWriter, GaugesRead, Queued, WorkerStarted
+from kto_tui.runs.event_log import EventWriter
+from kto_tui.runs.events import (
+    CheckpointSaved,
+    Ended,
+    GaugesRead,
+    Queued,
+    WorkerStarted,
+)
 from kto_tui.runs.folder import RunFolder, died_runs, likely_cause, list_runs, resumable, without_a_word
 from kto_tui.runs.identity import Identity, own_identity, write_identity
 from kto_tui.runs.lock import hold

@@ -9,7 +9,8 @@ import pytest
 from kto_tui.draft import from_request, to_config
 from kto_tui.hardware import detect
 from kto_tui.runs.config import RunRequest
-from kto_tui.runs.events import AnyEvent, Ended, PhaseEntered, Tail
+from kto_tui.runs.event_log import Tail
+from kto_tui.runs.events import AnyEvent, Ended, PhaseEntered
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.launch import ask, start
 from tests.hub.standin import Hub, Repo

@@ -9,7 +9,13 @@ import msgspec
 
 from kto_tui.recipe import Recipe, with_overrides
 from kto_tui.runs.curves import Curves
-from kto_tui.runs.events import AnyEvent, Evaluated, Sampled, StepCompleted, Tail
+from kto_tui.runs.event_log import Tail
+from kto_tui.runs.events import (
+    AnyEvent,
+    Evaluated,
+    Sampled,
+    StepCompleted,
+)
 from kto_tui.runs.state import RunState, fold
 from kto_tui.runs.verdicts import Verdict, judge
 

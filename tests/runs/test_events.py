@@ -15,16 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kto_tui.runs.control import Setting
+from kto_tui.runs.event_log import EventWriter, Tail
 from kto_tui.runs.events import (
     Answer,
     AnyEvent,
     Ended,
-    EventWriter,
     GaugesRead,
     Noted,
     PhaseEntered,
     StepCompleted,
-    Tail,
     finite,
 )
 
@@ -262,7 +261,8 @@ def test_a_line_longer_than_the_budget(tmp_path: Path) -> None:
 WRITE_MANY = textwrap.dedent("""
     import sys
     from pathlib import Path
-    from kto_tui.runs.events import EventWriter, Noted
+    from kto_tui.runs.event_log import EventWriter
+    from kto_tui.runs.events import Noted
     writer = EventWriter(Path(sys.argv[1]))
     print("ready", flush=True)
     sys.stdin.readline()
@@ -314,7 +314,8 @@ def test_a_full_disk_raises_nothing() -> None:
 FILL_THE_DISK = textwrap.dedent("""
     import resource, sys
     from pathlib import Path
-    from kto_tui.runs.events import EventWriter, StepCompleted
+    from kto_tui.runs.event_log import EventWriter
+    from kto_tui.runs.events import StepCompleted
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     writer = EventWriter(Path(sys.argv[1]))
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), hard))

@@ -19,7 +19,13 @@ from kto_tui.paths import runs_home
 from kto_tui.recipe import Recipe
 from kto_tui.runs.config import RunConfig, load_config, to_toml
 from kto_tui.runs.control import ControlReader, Request, request
-from kto_tui.runs.events import Ended, Evaluated, EventWriter, StepCompleted, WorkerStarted
+from kto_tui.runs.event_log import EventWriter
+from kto_tui.runs.events import (
+    Ended,
+    Evaluated,
+    StepCompleted,
+    WorkerStarted,
+)
 from kto_tui.runs.folder import MIN_FREE_BYTES, RunFolder, create_run, find_run, list_runs
 from kto_tui.runs.identity import Identity, is_alive, own_identity, read_identity, write_identity
 from kto_tui.runs.launch import ask

@@ -8,7 +8,14 @@ import pytest
 from kto_tui.runs import overview
 from kto_tui.runs.about import change_about
 from kto_tui.runs.curves import Series
-from kto_tui.runs.events import Ended, Evaluated, Resumed, Sampled, Tail, WorkerStarted
+from kto_tui.runs.event_log import Tail
+from kto_tui.runs.events import (
+    Ended,
+    Evaluated,
+    Resumed,
+    Sampled,
+    WorkerStarted,
+)
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.identity import own_identity, write_identity
 from kto_tui.runs.overview import SHAPE_POINTS, Overview, best, shape, summarise

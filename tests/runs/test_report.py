@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from kto_tui.runs.events import Answer, Evaluated, PeakMeasured, Sampled, StepCompleted, Tail
+from kto_tui.runs.event_log import Tail
+from kto_tui.runs.events import (
+    Answer,
+    Evaluated,
+    PeakMeasured,
+    Sampled,
+    StepCompleted,
+)
 from kto_tui.runs.report import answers_side_by_side, event_line, step_line, summary_lines
 from kto_tui.runs.state import RunState, fold
 from kto_tui.units import GIB

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from kto_tui.runs.events import AnyEvent, EventWriter, GaugesRead, StepCompleted, Tail, TrainingStarted
+from kto_tui.runs.event_log import EventWriter, Tail
+from kto_tui.runs.events import (
+    AnyEvent,
+    GaugesRead,
+    StepCompleted,
+    TrainingStarted,
+)
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.identity import own_identity, write_identity
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from kto_tui.runs.events import AnyEvent, Ended, StepCompleted, Tail
+from kto_tui.runs.event_log import Tail
+from kto_tui.runs.events import AnyEvent, Ended, StepCompleted
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.identity import own_identity, write_identity
 from kto_tui.tui.app import KtoApp

@@ -6,7 +6,8 @@ from textual.widgets import Static
 
 from kto_tui.recipe import Recipe
 from kto_tui.runs.config import RunConfig
-from kto_tui.runs.events import Ended, EventWriter, WorkerStarted
+from kto_tui.runs.event_log import EventWriter
+from kto_tui.runs.events import Ended, WorkerStarted
 from kto_tui.runs.folder import create_run
 from kto_tui.tui.app import KtoApp
 

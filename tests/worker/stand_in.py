@@ -8,7 +8,13 @@ from pathlib import Path
 
 from kto_tui.runs.config import load_config
 from kto_tui.runs.control import ControlReader
-from kto_tui.runs.events import DataPrepared, Ended, EventWriter, MemoryRanOut, PhaseEntered
+from kto_tui.runs.event_log import EventWriter
+from kto_tui.runs.events import (
+    DataPrepared,
+    Ended,
+    MemoryRanOut,
+    PhaseEntered,
+)
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.recovery import in_force
 

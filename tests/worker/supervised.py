@@ -14,7 +14,8 @@ import pytest
 
 from kto_tui.recipe import Recipe
 from kto_tui.runs.config import RunConfig
-from kto_tui.runs.events import AnyEvent, Tail
+from kto_tui.runs.event_log import Tail
+from kto_tui.runs.events import AnyEvent
 from kto_tui.runs.folder import RunFolder, create_run
 from kto_tui.runs.state import RunState
 

@@ -13,7 +13,8 @@ from kto_tui.hardware import Gpu
 from kto_tui.hardware.sources import Sources
 from kto_tui.paths import data_home
 from kto_tui.runs.control import Request, request
-from kto_tui.runs.events import Ended, EventWriter, PhaseEntered, Queued
+from kto_tui.runs.event_log import EventWriter
+from kto_tui.runs.events import Ended, PhaseEntered, Queued
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.launch import ask
 from kto_tui.runs.lock import hold

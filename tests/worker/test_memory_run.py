@@ -8,7 +8,8 @@ import pytest
 from kto_tui.draft import from_request, to_config
 from kto_tui.hardware import detect
 from kto_tui.runs.config import RunRequest
-from kto_tui.runs.events import Ended, MemoryRanOut, StepCompleted, Tail
+from kto_tui.runs.event_log import Tail
+from kto_tui.runs.events import Ended, MemoryRanOut, StepCompleted
 from kto_tui.runs.folder import RunFolder, create_run
 from tests.forked import tiny_model, worker
 from tests.tiny import make_rows, write_jsonl

@@ -11,7 +11,16 @@ from kto_tui.draft import from_request, to_config
 from kto_tui.hardware import detect
 from kto_tui.runs.config import RunRequest
 from kto_tui.runs.control import Request, request
-from kto_tui.runs.events import AnyEvent, CheckpointSaved, Evaluated, Noted, Resumed, Sampled, StepCompleted, Tail
+from kto_tui.runs.event_log import Tail
+from kto_tui.runs.events import (
+    AnyEvent,
+    CheckpointSaved,
+    Evaluated,
+    Noted,
+    Resumed,
+    Sampled,
+    StepCompleted,
+)
 from kto_tui.runs.folder import RunFolder, create_run
 from tests.forked import tiny_model, worker
 from tests.tiny import make_rows, write_jsonl

@@ -8,6 +8,7 @@ from kto_tui.draft import from_request, to_config
 from kto_tui.hardware import detect
 from kto_tui.runs.config import RunRequest
 from kto_tui.runs.control import Request, Setting
+from kto_tui.runs.event_log import Tail
 from kto_tui.runs.events import (
     Adjusted,
     AnyEvent,
@@ -18,7 +19,6 @@ from kto_tui.runs.events import (
     Resumed,
     Sampled,
     StepCompleted,
-    Tail,
 )
 from kto_tui.runs.folder import RunFolder, create_run
 from tests.forked import tiny_model, worker

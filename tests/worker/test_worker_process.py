@@ -20,7 +20,8 @@ from kto_tui.draft import from_request, to_config
 from kto_tui.hardware import Gpu, detect
 from kto_tui.memory.measured import speeds
 from kto_tui.runs.config import RunConfig, RunRequest, load_config
-from kto_tui.runs.events import StepCompleted, Tail
+from kto_tui.runs.event_log import Tail
+from kto_tui.runs.events import StepCompleted
 from kto_tui.runs.folder import RunFolder, find_run, resumable
 from kto_tui.runs.identity import read_identity
 from kto_tui.runs.launch import ask, resume, start

@@ -10,7 +10,7 @@ from textual.content import Content
 from kto_tui.errors import UserError
 from kto_tui.runs.control import Action, ControlReader
 from kto_tui.runs.curves import Curves
-from kto_tui.runs.events import Tail
+from kto_tui.runs.event_log import Tail
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.recovery import in_force
 from kto_tui.runs.state import OVER, RESUMABLE, fold

@@ -164,7 +164,10 @@ def _open_tui(args: argparse.Namespace) -> int:
             "The wizard needs a terminal",
             mend="Run it in one, or use kto-tui train RUN.toml, kto-tui demo --headless or kto-tui runs",
         )
-    from kto_tui.tui.app import run_live, run_wizard
+    from kto_tui.large_imports import uncollected
+
+    with uncollected():
+        from kto_tui.tui.app import run_live, run_wizard
 
     if args.command == "attach":
         return run_live(args.run, read_only=args.read_only)

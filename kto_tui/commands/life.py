@@ -11,6 +11,7 @@ from kto_tui.errors import UserError
 from kto_tui.runs import launch
 from kto_tui.runs.control import Action, Request, request
 from kto_tui.runs.folder import RunFolder, find_run, folder_bytes, resumable
+from kto_tui.runs.state import OVER, Status
 
 
 def life(args: argparse.Namespace) -> int:
@@ -37,7 +38,7 @@ def resume(run: RunFolder, *, detach: bool) -> int:
 
 def end(run: RunFolder, action: Action) -> int:
     """Ask a run to end."""
-    waits = run.status(run.read_state()) == "queued"
+    waits = _not_over(run) == "queued"
     if not launch.ask(run, action):
         raise _not_there(run)
     if waits:
@@ -50,6 +51,13 @@ def end(run: RunFolder, action: Action) -> int:
     }
     say(f"{run.id} ends after its current step and {how[action]}")
     return 0
+
+
+def _not_over(run: RunFolder) -> Status:
+    """Its state; its processes can outlive its last word a little, but hear nothing any more."""
+    if (status := run.status(run.read_state())) in OVER:
+        raise _not_there(run)
+    return status
 
 
 def _not_there(run: RunFolder) -> UserError:
@@ -76,8 +84,9 @@ def change(run: RunFolder, name: str, text: str) -> int:
     from kto_tui.runs.settings import parse_setting
 
     value = parse_setting(name, text)
-    running = run.alive()
-    if not running and not resumable(run, run.read_state()):
+    state = run.read_state()
+    running = run.alive() and run.status(state) not in OVER
+    if not running and not resumable(run, state):
         raise _not_there(run)
     try:
         request(run.control, Request(action="set", name=name, value=value))
@@ -93,6 +102,7 @@ def mark(run: RunFolder, text: str) -> int:
     """Note a remark at the current step."""
     if not text.strip():
         raise UserError("The remark is empty", mend="Write a few words", where="TEXT")
+    _not_over(run)
     if not launch.tell(run, Request(action="mark", text=text.strip())):
         raise _not_there(run)
     say(f"{run.id} is marked at its next step")

@@ -82,10 +82,13 @@ class Series:
     def extend(self, xs: Sequence[float], ys: Sequence[float | None]) -> None:
         """Append points; None is a gap."""
         self._xs.extend(xs)
-        try:
-            self._ys += array("d", cast("Sequence[float]", ys))
-        except TypeError:
-            self._ys.extend([math.nan if y is None else y for y in ys])
+        if ys.count(None) == len(ys):
+            self._ys.extend(array("d", [math.nan]) * len(ys))
+        else:
+            try:
+                self._ys += array("d", cast("Sequence[float]", ys))
+            except TypeError:
+                self._ys.extend([math.nan if y is None else y for y in ys])
         if len(self._xs) > PENDING:
             self._settle()
 
@@ -105,14 +108,18 @@ class Series:
             self._sum[-1] += sum(sums[:room])
             self._points[-1] += room
             self._values[-1] += sum(values[:room])
-        spans = [slice(at, min(at + width, count)) for at in range(room, count, width)]
-        self._first.extend([xs[span.start] for span in spans])
-        self._last.extend([xs[span.stop - 1] for span in spans])
-        self._low.extend([min(lows[span]) for span in spans])
-        self._high.extend([max(highs[span]) for span in spans])
-        self._sum.extend([sum(sums[span]) for span in spans])
-        self._points.extend([span.stop - span.start for span in spans])
-        self._values.extend([sum(values[span]) for span in spans])
+        starts = range(room, count, width)
+        if starts:
+            spans = [slice(at, at + width) for at in starts]
+            self._first.extend(xs[room::width])
+            self._last.extend(xs[room + width - 1 : count - 1 : width])
+            self._last.append(xs[-1])
+            self._low.extend([min(lows[span]) for span in spans])
+            self._high.extend([max(highs[span]) for span in spans])
+            self._sum.extend([sum(sums[span]) for span in spans])
+            self._points.extend(array("L", [width]) * (len(starts) - 1))
+            self._points.append(count - starts[-1])
+            self._values.extend([sum(values[span]) for span in spans])
         del self._xs[:], self._ys[:]
 
     @property
@@ -164,16 +171,20 @@ class Series:
             yield x, total / values if values else None
 
 
-def _cells(ys: "array[float]") -> tuple[Sequence[float], Sequence[float], Sequence[float], Sequence[int]]:
+def _cells(column: "array[float]") -> tuple[list[float], list[float], list[float], list[int]]:
     """What each point brings to the least, the greatest, the sum and the number of the values."""
+    ys = column.tolist()
     if math.isfinite(sum(ys)):
-        return ys, ys, ys, array("b", [1]) * len(ys)
+        return ys, ys, ys, [1] * len(ys)
     known = [math.isfinite(y) for y in ys]
+    if True not in known:  # what this machine cannot tell
+        count = len(ys)
+        return [math.inf] * count, [-math.inf] * count, [0.0] * count, [0] * count
 
     def instead(value: float) -> list[float]:
         return [y if there else value for y, there in zip(ys, known, strict=True)]
 
-    return instead(math.inf), instead(-math.inf), instead(0.0), known
+    return instead(math.inf), instead(-math.inf), instead(0.0), [int(there) for there in known]
 
 
 def _paired(column: "array[_Cell]", join: Callable[[_Cell, _Cell], _Cell]) -> "array[_Cell]":

@@ -101,7 +101,7 @@ class TrainingStarted(Event, frozen=True, kw_only=True, tag="training_started"):
     total_parameters: int
 
 
-class StepCompleted(Event, frozen=True, kw_only=True, tag="step_completed"):
+class StepCompleted(Event, frozen=True, kw_only=True, gc=False, tag="step_completed"):
     """One logged optimizer step. Rewards are beta times the log-ratio, means over the rows since the last point.
 
     ``accuracy``: share of those rows whose reward has the sign of its label, before the step was taken.
@@ -160,7 +160,7 @@ class Sampled(Event, frozen=True, kw_only=True, tag="sampled"):
     behaviour: str | None = None
 
 
-class GaugesRead(Event, frozen=True, kw_only=True, tag="gauges_read"):
+class GaugesRead(Event, frozen=True, kw_only=True, gc=False, tag="gauges_read"):
     """What the supervisor measured; also the heartbeat. Bytes, percent of one core, degrees Celsius, watts."""
 
     process_bytes: int | None = None

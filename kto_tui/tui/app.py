@@ -1,10 +1,12 @@
-"""The application: one screen at a time, one draft handed along."""
+"""The application: one screen at a time, one draft handed along.
+
+Screens are imported when they are first shown: whoever comes back to a run over a slow line waits for that one only.
+"""
 
 import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
 from rich.console import RenderableType
@@ -16,35 +18,19 @@ from textual.filter import LineFilter
 from textual.geometry import Size
 from textual.screen import Screen
 
-from kto_tui.draft import Draft
 from kto_tui.errors import UserError
 from kto_tui.hardware import Hardware
 from kto_tui.hardware.presets import load_hardware
 from kto_tui.plain import ascii_only
 from kto_tui.runs.folder import RunFolder, find_run
 from kto_tui.tui.ascii import with_ascii
-from kto_tui.tui.messages import Left, LogRequested, ResultsRequested, RunOpened, Step, StepRequested
+from kto_tui.tui.messages import Left, LogRequested, ResultsRequested, RunOpened, StepRequested
 from kto_tui.tui.repaint import Shown
-from kto_tui.tui.screens.data import DataScreen
 from kto_tui.tui.screens.dialogs import HelpDialog
-from kto_tui.tui.screens.hardware import HardwareScreen
 from kto_tui.tui.screens.live import LiveScreen
-from kto_tui.tui.screens.log import LogScreen
-from kto_tui.tui.screens.model import ModelScreen
-from kto_tui.tui.screens.recipe import RecipeScreen
-from kto_tui.tui.screens.results import ResultsScreen
-from kto_tui.tui.screens.review import ReviewScreen
-from kto_tui.tui.screens.runs import RunsScreen
 from kto_tui.tui.screens.small import TooSmallScreen
 
 MIN_COLUMNS, MIN_ROWS = 80, 24
-WIZARD: dict[Step, Callable[[Draft], Screen[None]]] = {
-    "Hardware": HardwareScreen,
-    "Model": ModelScreen,
-    "Data": DataScreen,
-    "Recipe": RecipeScreen,
-    "Review": ReviewScreen,
-}
 
 
 class KtoApp(App[int]):
@@ -78,7 +64,7 @@ class KtoApp(App[int]):
         self._at_review = at_review
         self._run_folder = run
         self._read_only = read_only
-        self._draft = None if planned is None else Draft(hardware=planned)
+        self._planned = planned
         self.farewell: str | None = None
         self._shown = Shown()
         self._told_size: Size | None = None
@@ -108,10 +94,14 @@ class KtoApp(App[int]):
         if self._run_folder is not None:
             self.push_screen(self._live(self._run_folder))
         else:
-            self.push_screen(HardwareScreen(self._draft, then_review=self._at_review))
+            from kto_tui.tui.screens.steps import first_step
+
+            self.push_screen(first_step(self._planned, then_review=self._at_review))
 
     def on_step_requested(self, message: StepRequested) -> None:
         """The wizard moves on, or back."""
+        from kto_tui.tui.screens.steps import WIZARD
+
         self.switch_screen(WIZARD[message.step](message.draft))
 
     def on_run_opened(self, message: RunOpened) -> None:
@@ -125,14 +115,20 @@ class KtoApp(App[int]):
 
     def on_log_requested(self, message: LogRequested) -> None:
         """A run's log."""
+        from kto_tui.tui.screens.log import LogScreen
+
         self.push_screen(LogScreen(message.run))
 
     def on_results_requested(self, message: ResultsRequested) -> None:
         """What a run achieved."""
+        from kto_tui.tui.screens.results import ResultsScreen
+
         self.push_screen(ResultsScreen(message.run, message.state))
 
     def on_runs_requested(self) -> None:
         """All runs."""
+        from kto_tui.tui.screens.runs import RunsScreen
+
         self.push_screen(RunsScreen(read_only=self._read_only))
 
     def on_left(self, message: Left) -> None:

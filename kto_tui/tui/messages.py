@@ -1,12 +1,14 @@
 """What screens tell the application; it alone knows which screen comes next."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
 
-from kto_tui.draft import Draft
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.state import RunState
+
+if TYPE_CHECKING:  # whoever only watches a run waits for none of it
+    from kto_tui.draft import Draft
 
 Step = Literal["Hardware", "Model", "Data", "Recipe", "Review"]
 
@@ -14,7 +16,7 @@ Step = Literal["Hardware", "Model", "Data", "Recipe", "Review"]
 class StepRequested(Message):
     """A wizard step is to be shown with ``draft``."""
 
-    def __init__(self, step: Step, draft: Draft) -> None:
+    def __init__(self, step: Step, draft: "Draft") -> None:
         super().__init__()
         self.step = step
         self.draft = draft

@@ -14,6 +14,7 @@ import msgspec
 from kto_tui.backends.base import Job, StopRequested
 from kto_tui.backends.faults import first_line, is_out_of_memory
 from kto_tui.backends.load import load_backend
+from kto_tui.large_imports import uncollected
 from kto_tui.runs.checkpoints import newest_valid
 from kto_tui.runs.config import load_config
 from kto_tui.runs.control import Action, ControlReader, Setting
@@ -88,7 +89,8 @@ def run_job(run: RunFolder, writer: EventWriter, switch: StopSwitch) -> Ended | 
     try:
         config = in_force(load_config(run.config), run.read_state().adjustments)
         writer.write(PhaseEntered(phase="loading torch, transformers and trl"))
-        backend = load_backend(config.backend)
+        with uncollected():
+            backend = load_backend(config.backend)
         action = backend(Job(run, config, writer.write, switch, switch.settings, switch.marks))
     except StopRequested:
         if switch() == "pause":

@@ -21,6 +21,7 @@ import msgspec
 from filelock import FileLock
 
 from kto_tui.errors import UserError
+from kto_tui.large_imports import uncollected
 from kto_tui.paths import make_private, models_home
 from kto_tui.starter import MODEL_ID, source_of, starter_model_folder
 
@@ -143,8 +144,9 @@ def _from_package(folder: Path, say: Say) -> dict[str, Any]:
 
 
 def _load(folder: Path, **gguf: str) -> dict[str, Any]:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    with uncollected():
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder, **gguf)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **gguf)

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from kto_tui.errors import UserError
+from kto_tui.large_imports import uncollected
 from kto_tui.memory.trace.settings import Measured, numbered_rows
 
 
@@ -23,7 +24,8 @@ def _lines(found: list[dict[str, object]]) -> str:
 
 
 def _predicted(row: Measured, where: str) -> dict[str, object]:
-    from kto_tui.memory.trace.peak import GIB, predict
+    with uncollected():
+        from kto_tui.memory.trace.peak import GIB, predict
 
     try:
         peak = predict(row).peak_bytes

@@ -76,7 +76,7 @@ class RunControls(Screen[None]):
 
     def _confirm(self, ending: Literal["pause", "stop"]) -> None:
         def answered(sure: bool | None) -> None:
-            if sure:
+            if sure and not self._impossible():
                 self._heard(ask(self.run, ending))
 
         if not self._impossible():
@@ -88,7 +88,8 @@ class RunControls(Screen[None]):
 
         def answered(word: str | None) -> None:
             if word == ABORT:
-                self._heard(ask(self.run, "abort"))
+                if not self._impossible():
+                    self._heard(ask(self.run, "abort"))
             elif word is not None:
                 self.notify(f"Not aborted: {word!r} is not the word {ABORT}.")
 
@@ -101,7 +102,7 @@ class RunControls(Screen[None]):
         """A remark at the current step."""
 
         def answered(text: str | None) -> None:
-            if text is not None:
+            if text is not None and not self._impossible():
                 self._heard(tell(self.run, Request(action="mark", text=text)))
 
         if not self._impossible():

@@ -119,7 +119,8 @@ class Series:
             self._sum.extend([sum(sums[span]) for span in spans])
             self._points.extend(array("L", [width]) * (len(starts) - 1))
             self._points.append(count - starts[-1])
-            self._values.extend([sum(values[span]) for span in spans])
+            whole = lows is highs  # no gap
+            self._values.extend(self._points[-len(starts) :] if whole else [sum(values[span]) for span in spans])
         del self._xs[:], self._ys[:]
 
     @property

@@ -42,7 +42,7 @@ check: $(VENV)/.dev  ## lint, types and import contracts
 	$(BIN)/lint-imports
 
 test: check          ## check, then every quick test
-	$(BIN)/pytest -m "not proof" --numprocesses 2 --dist worksteal
+	$(BIN)/pytest -m "not proof" --numprocesses 4 --dist worksteal
 
 proof: $(VENV)/.dev  ## the slow proofs: the real starter run, memory against published measurements
 	$(BIN)/pytest -m proof --numprocesses 2 --dist loadfile -rP

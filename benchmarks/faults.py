@@ -28,6 +28,7 @@ from kto_tui.runs.launch import start
 from kto_tui.runs.state import OVER
 
 ROOT = Path(__file__).parents[1]
+KINDS = ("kills", "tears", "full_disk", "terminals", "clock", "reboot")
 
 
 def kills(place: Place, reference: RunFolder, times: int) -> Iterator[Tally]:
@@ -103,7 +104,7 @@ def main() -> None:
     parser.add_argument("--tears", type=int, default=20)
     parser.add_argument("--steps", type=int, default=400, help="of each run")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", help="one kind: kills, tears, full_disk, terminals, clock or reboot")
+    parser.add_argument("--only", nargs="+", metavar="KIND", choices=KINDS, default=KINDS, help=", ".join(KINDS))
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT))
@@ -127,7 +128,7 @@ def main() -> None:
             "reboot": lambda: reboot(place, reference),
         }
         for name, kind in kinds.items():
-            if options.only in {None, name}:
+            if name in options.only:
                 for tally in kind():
                     found.append(tally)
                     if not options.json:

@@ -11,6 +11,7 @@ import torch
 
 from kto_tui.backends.base import Job
 from kto_tui.backends.hf import device as devices
+from kto_tui.backends.hf import sampling
 from kto_tui.backends.hf.device import choose_device
 from kto_tui.backends.hf.kto.architectures import PROVEN
 from kto_tui.backends.hf.model import load_model
@@ -44,6 +45,11 @@ EVERY = [
 ]
 RUNS = [(kind, values) for kind in (*sorted(PROVEN), PADDED) for values in COVER]
 RUNS += [("llama", values) for values in EVERY]
+
+
+@pytest.fixture(autouse=True)
+def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "MAX_NEW_TOKENS", 4)
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,8 @@ from tests.memory.places import MACHINES
 from tests.memory.samples import SPECS, Sample, exact_settings, peaks, random_sample, traced
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:.*_check_is_size.*")
-# A seed each, of settings that differ and whose traces are quick.
-QUICK = (1, 2, 3, 4)
+# A seed each, of settings that differ and whose traces are quick; the proofs take larger ones.
+QUICK = (1, 4)
 TOLERANCE = 0.01
 # Of each architecture whose coefficients are another's, a model.
 LIKE_LLAMA = [

@@ -1,5 +1,6 @@
 """The slow proofs of the memory prediction: published measurements, and a large sample of the catalog."""
 
+import os
 import random
 import statistics
 from collections import defaultdict
@@ -17,7 +18,13 @@ pytestmark = [
 ]
 ROWS = Path(__file__).resolve().parents[3] / "shared" / "data" / "memory_configs.jsonl"
 MEAN, WORST = 0.01, 0.02
-SAMPLES, TOLERANCE = 8, 0.01
+SAMPLES, TOLERANCE = 6, 0.01
+
+
+@pytest.fixture(scope="module", autouse=True)
+def give_way() -> None:
+    """The starter run, beside which this may be computed, has the niceness of a worker."""
+    os.nice(15)
 
 
 def error(row: Measured) -> float:

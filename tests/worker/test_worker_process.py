@@ -22,12 +22,13 @@ from kto_tui.memory.measured import speeds
 from kto_tui.runs.config import RunConfig, RunRequest, load_config
 from kto_tui.runs.event_log import Tail
 from kto_tui.runs.events import StepCompleted
-from kto_tui.runs.folder import RunFolder, find_run, resumable
+from kto_tui.runs.folder import RunFolder, create_run, find_run, resumable
 from kto_tui.runs.identity import read_identity
 from kto_tui.runs.launch import ask, resume, start
 from kto_tui.runs.state import RunState
 from kto_tui.speed import effort, flops_per_token, run_tokens
 from kto_tui.worker.child_environment import one_gpu, returns_memory
+from tests.forked import worker
 from tests.tiny import make_rows, write_jsonl
 
 PATIENCE_SECONDS = 120.0
@@ -88,6 +89,13 @@ def wait_gone(run: RunFolder) -> None:
     assert not run.alive()
 
 
+def train_alone(config: RunConfig) -> tuple[RunFolder, RunState]:
+    """Of the training process itself, without a supervisor."""
+    run = create_run(config)
+    worker(run)
+    return run, run.read_state()
+
+
 def steps_of(run: RunFolder) -> list[StepCompleted]:
     tail, found = Tail(run.events), list[StepCompleted]()
     while events := tail.read():
@@ -140,15 +148,21 @@ def test_a_whole_run_trains_evaluates_answers_and_saves_a_loadable_adapter(
         [sys.executable, "-c", LOAD_WITH_PLAIN_PEFT, str(run.adapter)], capture_output=True, text=True, check=True
     )
     assert float(loaded.stdout.split()[-1]) > 0, "training changed the adapter"
+    done = subprocess.run(
+        [sys.executable, "-m", "kto_tui", "runs", "--json"], capture_output=True, text=True, timeout=60, check=True
+    )
+    (listed,) = msgspec.json.decode(done.stdout)
+    keys = {"id", "state", "step", "total_steps", "loss", "tokens_per_second", "started", "ended", "reason", "path"}
+    assert keys <= set(listed)
+    assert (listed["id"], listed["state"]) == (run.id, "finished")
+    assert listed["ended"] >= listed["started"]
 
 
 def test_qlora_nf4_trains_on_this_machine(config: Callable[..., RunConfig]) -> None:
-    run = start(config(steps=2, quantization="nf4"))
-    state = wait(run, lambda s: s.ended is not None)
+    run, state = train_alone(config(steps=2, quantization="nf4"))
     assert state.ended is not None
     assert state.ended.reason == "finished", (state.ended, run.log_tail(20))
     assert state.step == 2
-    wait_gone(run)
     assert not speeds(detect().device_name), "two steps say nothing of a machine's speed"
     assert (run.adapter / "adapter_model.safetensors").exists()
     settings = json.loads((run.adapter / "adapter_config.json").read_text())
@@ -159,8 +173,7 @@ def test_apo_loss_and_plain_text_rows_train(tiny: Path, tmp_path: Path) -> None:
     rows = write_jsonl(tmp_path / "plain.jsonl", make_rows(60, chat=False))
     values = {"loss_type": "apo_zero_unpaired", "effective_batch": 4, "micro_batch": 4, "steps": 2, "max_length": 64}
     request = RunRequest(model=str(tiny), data=str(rows), overrides=values)
-    run = start(to_config(from_request(request, detect())))
-    state = wait(run, lambda s: s.ended is not None)
+    run, state = train_alone(to_config(from_request(request, detect())))
     assert state.ended is not None
     assert state.ended.reason == "finished", (state.ended, run.log_tail(20))
 
@@ -207,17 +220,6 @@ def test_a_relative_home_works(
     assert run.path.is_relative_to(tmp_path / "relative")
 
 
-def test_abort_saves_nothing(config: Callable[..., RunConfig]) -> None:
-    run = start(config(steps=5000))
-    wait(run, lambda s: s.step >= 1)
-    assert ask(run, "abort")
-    state = wait(run, lambda s: s.ended is not None)
-    wait_gone(run)
-    assert state.adapter is None
-    assert not run.adapter.exists()
-    assert not list(run.path.glob(".adapter*"))
-
-
 def test_sigterm_to_the_supervisor_is_stop_and_save(config: Callable[..., RunConfig]) -> None:
     run = start(config(steps=5000))
     wait(run, lambda s: s.step >= 1)
@@ -228,20 +230,6 @@ def test_sigterm_to_the_supervisor_is_stop_and_save(config: Callable[..., RunCon
     assert state.ended is not None
     assert state.ended.reason == "stopped"
     assert state.adapter is not None
-
-
-def test_sigkill_of_the_trainer_is_reported_not_guessed(config: Callable[..., RunConfig]) -> None:
-    run = start(config(steps=5000))
-    wait(run, lambda s: s.step >= 1)
-    trainer_of(run).kill()
-    state = wait(run, lambda s: s.ended is not None)
-    wait_gone(run)
-    assert state.ended is not None
-    assert state.ended.reason == "failed"
-    assert "SIGKILL" in state.ended.message
-    assert state.ended.cause == "killed"
-    assert state.adjustments == ()
-    assert run.status(state) == "failed"
 
 
 def test_sigkill_of_the_supervisor_leaves_no_orphan_and_the_run_goes_on_where_it_was(
@@ -270,7 +258,9 @@ def test_sigkill_of_the_supervisor_leaves_no_orphan_and_the_run_goes_on_where_it
     wait(run, lambda s: s.ended is not None)
 
 
-def test_a_torn_last_line_is_passed_over_and_the_next_event_is_whole(config: Callable[..., RunConfig]) -> None:
+def test_sigkill_of_the_trainer_in_the_middle_of_a_line_is_reported_not_guessed(
+    config: Callable[..., RunConfig],
+) -> None:
     run = start(config(steps=5000))
     wait(run, lambda s: s.step >= 1)
     trainer_of(run).send_signal(signal.SIGSTOP)
@@ -278,8 +268,13 @@ def test_a_torn_last_line_is_passed_over_and_the_next_event_is_whole(config: Cal
         file.write(b'{"kind":"step_completed","t":1,"ste')
     trainer_of(run).kill()
     state = wait(run, lambda s: s.ended is not None)
-    assert state.ended is not None
+    wait_gone(run)
+    assert state.ended is not None, "the event after the torn line is whole"
     assert state.ended.reason == "failed"
+    assert "SIGKILL" in state.ended.message
+    assert state.ended.cause == "killed"
+    assert state.adjustments == ()
+    assert run.status(state) == "failed"
 
 
 def test_bad_rows_found_by_the_tokenizer_end_with_a_sentence(tiny: Path, tmp_path: Path) -> None:
@@ -289,8 +284,7 @@ def test_bad_rows_found_by_the_tokenizer_end_with_a_sentence(tiny: Path, tmp_pat
     path = write_jsonl(tmp_path / "long.jsonl", rows)
     values = {"max_length": 64, "steps": 2, "effective_batch": 4, "micro_batch": 4}
     request = RunRequest(model=str(tiny), data=str(path), overrides=values)
-    run = start(to_config(from_request(request, detect())))
-    state = wait(run, lambda s: s.ended is not None)
+    _, state = train_alone(to_config(from_request(request, detect())))
     assert state.ended is not None
     assert state.ended.reason == "failed"
     assert state.ended.bad_input
@@ -306,8 +300,9 @@ def test_rows_of_one_label_after_the_length_limit_end_with_a_sentence(tiny: Path
             row["completion"] = [{"role": "assistant", "content": "the cat sat " * 60}]
     path = write_jsonl(tmp_path / "long.jsonl", rows)
     values = {"max_length": 64, "steps": 2, "effective_batch": 4, "long_rows": "skip"}
-    run = start(to_config(from_request(RunRequest(model=str(tiny), data=str(path), overrides=values), detect())))
-    state = wait(run, lambda s: s.ended is not None)
+    _, state = train_alone(
+        to_config(from_request(RunRequest(model=str(tiny), data=str(path), overrides=values), detect()))
+    )
     assert state.ended is not None
     assert state.ended.bad_input
     assert "all have the label True" in state.ended.message
@@ -319,14 +314,15 @@ def test_a_few_long_prompts_are_left_out_with_a_note(tiny: Path, tmp_path: Path)
     path = write_jsonl(tmp_path / "long.jsonl", rows)
     values = {"max_length": 64, "steps": 1, "effective_batch": 4, "micro_batch": 4, "heldout_share": 0}
     request = RunRequest(model=str(tiny), data=str(path), overrides=values)
-    run = start(to_config(from_request(request, detect())))
-    state = wait(run, lambda s: s.ended is not None)
+    _, state = train_alone(to_config(from_request(request, detect())))
     assert state.data is not None
     assert state.data.dropped_rows == 1
     assert any(f"{path}:8" in getattr(note, "text", "") for note in state.notes)
 
 
-def test_a_second_supervisor_of_the_same_run_gives_way(config: Callable[..., RunConfig]) -> None:
+def test_a_second_supervisor_of_the_same_run_gives_way_and_abort_saves_nothing(
+    config: Callable[..., RunConfig],
+) -> None:
     run = start(config(steps=5000))
     wait(run, lambda s: s.step >= 1)
     second = subprocess.run(
@@ -339,7 +335,11 @@ def test_a_second_supervisor_of_the_same_run_gives_way(config: Callable[..., Run
     assert second.returncode == 1
     assert "another worker" in second.stderr
     assert ask(run, "abort")
-    wait(run, lambda s: s.ended is not None)
+    state = wait(run, lambda s: s.ended is not None)
+    wait_gone(run)
+    assert state.adapter is None
+    assert not run.adapter.exists()
+    assert not list(run.path.glob(".adapter*"))
 
 
 def test_hang_up_of_the_terminal_leaves_the_training_running(config: Callable[..., RunConfig], tmp_path: Path) -> None:
@@ -365,21 +365,6 @@ def test_hang_up_of_the_terminal_leaves_the_training_running(config: Callable[..
     assert run.status(state) == "running"
     assert ask(run, "abort")
     wait(run, lambda s: s.ended is not None)
-
-
-def test_run_summary_is_json(config: Callable[..., RunConfig]) -> None:
-    run = start(config(steps=2))
-    wait(run, lambda s: s.ended is not None)
-    wait_gone(run)
-    done = subprocess.run(
-        [sys.executable, "-m", "kto_tui", "runs", "--json"], capture_output=True, text=True, timeout=60, check=True
-    )
-    listed = msgspec.json.decode(done.stdout)
-    assert [one["id"] for one in listed] == [run.id]
-    keys = {"id", "state", "step", "total_steps", "loss", "tokens_per_second", "started", "ended", "reason", "path"}
-    assert keys <= set(listed[0])
-    assert listed[0]["state"] == "finished"
-    assert listed[0]["ended"] >= listed[0]["started"]
 
 
 def test_several_gpus_are_narrowed_to_one_and_it_is_said() -> None:

@@ -5,6 +5,7 @@ Screens are imported when they are first shown: whoever comes back to a run over
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from typing import Any, ClassVar, cast
@@ -17,6 +18,7 @@ from textual.events import Resize
 from textual.filter import LineFilter
 from textual.geometry import Size
 from textual.screen import Screen
+from textual.timer import Timer
 
 from kto_tui.errors import UserError
 from kto_tui.hardware import Hardware
@@ -31,6 +33,7 @@ from kto_tui.tui.screens.live import LiveScreen
 from kto_tui.tui.screens.small import TooSmallScreen
 
 MIN_COLUMNS, MIN_ROWS = 80, 24
+SIZE_CHECK_SECONDS = 0.2  # after the last change
 
 
 class KtoApp(App[int]):
@@ -68,6 +71,7 @@ class KtoApp(App[int]):
         self.farewell: str | None = None
         self._shown = Shown()
         self._told_size: Size | None = None
+        self._size_check: Timer | None = None
 
     @property
     def size(self) -> Size:
@@ -141,12 +145,21 @@ class KtoApp(App[int]):
         if self._told_size not in {None, event.size}:  # the terminal has moved or cut what it showed
             self._shown.forget()
         self._told_size = event.size
+        if self._size_check is not None:
+            self._size_check.stop()
+        self._size_check = self.set_timer(SIZE_CHECK_SECONDS, self._check_size)
         small = event.size.width < MIN_COLUMNS or event.size.height < MIN_ROWS
         shown = isinstance(self.screen, TooSmallScreen)
         if small and not shown:
             self.push_screen(TooSmallScreen())
         elif shown and not small:
             self.pop_screen()
+
+    def _check_size(self) -> None:
+        """Of two changes at once Textual may tell the first one last: SIGWINCH interrupts its own handler."""
+        size = Size(*shutil.get_terminal_size(fallback=self._told_size or (MIN_COLUMNS, MIN_ROWS)))
+        if not self.is_headless and size != self._told_size:
+            self.post_message(Resize(size, size))
 
     def action_help(self) -> None:
         """The keys of the current screen."""

@@ -45,7 +45,8 @@ test: check          ## check, then every quick test
 	$(BIN)/pytest -m "not proof" --numprocesses 4 --dist worksteal
 
 proof: $(VENV)/.dev  ## the slow proofs: the real starter run, memory against published measurements
-	$(BIN)/pytest -m proof --numprocesses 2 --dist loadfile -rP
+	$(BIN)/pytest -m proof tests/proof/test_starter_run.py
+	$(BIN)/pytest -m proof --ignore tests/proof/test_starter_run.py --numprocesses 2 --dist load -rP
 
 screenshots: $(VENV)/.dev ## redraw screenshots/*.svg from the real app
 	$(BIN)/python screenshots/make.py

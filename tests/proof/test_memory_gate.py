@@ -1,6 +1,5 @@
 """The slow proofs of the memory prediction: published measurements, and a large sample of the catalog."""
 
-import os
 import random
 import statistics
 from collections import defaultdict
@@ -19,12 +18,6 @@ pytestmark = [
 ROWS = Path(__file__).resolve().parents[3] / "shared" / "data" / "memory_configs.jsonl"
 MEAN, WORST = 0.01, 0.02
 SAMPLES, TOLERANCE = 6, 0.01
-
-
-@pytest.fixture(scope="module", autouse=True)
-def give_way() -> None:
-    """The starter run, beside which this may be computed, has the niceness of a worker."""
-    os.nice(15)
 
 
 def error(row: Measured) -> float:

@@ -105,7 +105,7 @@ async def test_settings_show_what_holds_and_ask_the_worker(home: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, shown(app))
         await pilot.press("c")
-        await until(pilot, lambda: isinstance(app.screen, LiveSettingsScreen))
+        await until(pilot, lambda: isinstance(app.screen, LiveSettingsScreen) and app.screen.is_mounted)
         listed = app.screen.query_one(OptionList)
         line = lambda name: str(listed.get_option(name).prompt).split("  ")[-1].strip()  # noqa: E731
         assert listed.option_count == len(SETTABLE)
@@ -116,10 +116,10 @@ async def test_settings_show_what_holds_and_ask_the_worker(home: Path) -> None:
         async def give(name: str, value: str) -> None:
             listed.highlighted = list(SETTABLE).index(name)
             await pilot.press("enter")
-            await until(pilot, lambda: isinstance(app.screen, AskDialog))
+            await until(pilot, lambda: isinstance(app.screen, AskDialog) and app.screen.is_mounted)
             app.screen.query_one(Input).value = value
             await pilot.press("enter")
-            await until(pilot, lambda: isinstance(app.screen, LiveSettingsScreen))
+            await until(pilot, lambda: isinstance(app.screen, LiveSettingsScreen) and app.screen.is_mounted)
 
         await give("learning_rate_scale", "0.5")
         assert line("learning_rate_scale") == "asked for: 0.5"

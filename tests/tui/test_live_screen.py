@@ -119,7 +119,7 @@ async def test_who_watches_to_the_end_sees_the_results(home: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, shown(app))
         append(run, *events[-5:])
-        await until(pilot, lambda: isinstance(app.screen, ResultsScreen))
+        await until(pilot, lambda: isinstance(app.screen, ResultsScreen) and app.screen.is_mounted)
 
 
 async def test_panes_are_chosen_paged_and_zoomed(home: Path) -> None:
@@ -227,11 +227,11 @@ async def test_keys_open_and_escape_closes(
     async with app.run_test(size=size) as pilot:
         await until(pilot, shown(app))
         await pilot.press(key)
-        await until(pilot, lambda: isinstance(app.screen, screen))
+        await until(pilot, lambda: isinstance(app.screen, screen) and app.screen.is_mounted)
         await pilot.pause()
         assert words in " ".join(str(static.render()) for static in app.screen.query(Static))
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, LiveScreen))
+        await until(pilot, lambda: isinstance(app.screen, LiveScreen) and app.screen.is_mounted)
 
 
 async def test_runs_are_a_key_away(home: Path) -> None:
@@ -239,7 +239,7 @@ async def test_runs_are_a_key_away(home: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, shown(app))
         await pilot.press("r")
-        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.is_mounted)
 
 
 @pytest.mark.parametrize(("key", "action"), [("p", "pause"), ("s", "stop")])
@@ -249,9 +249,9 @@ async def test_pause_and_stop_ask_first_and_then_ask_the_worker(home: Path, key:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, shown(app))
         await pilot.press(key)
-        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog) and app.screen.is_mounted)
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, LiveScreen))
+        await until(pilot, lambda: isinstance(app.screen, LiveScreen) and app.screen.is_mounted)
         assert ControlReader(run.control).latest() is None
         await pilot.press(key, "y")
         await until(pilot, lambda: ControlReader(run.control).latest() == action)
@@ -264,10 +264,10 @@ async def test_abort_needs_the_word(home: Path, typed: str, asked: str | None) -
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, shown(app))
         await pilot.press("a")
-        await until(pilot, lambda: isinstance(app.screen, AskDialog))
+        await until(pilot, lambda: isinstance(app.screen, AskDialog) and app.screen.is_mounted)
         app.screen.query_one(Input).value = typed
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, LiveScreen))
+        await until(pilot, lambda: isinstance(app.screen, LiveScreen) and app.screen.is_mounted)
         assert ControlReader(run.control).latest() == asked
 
 
@@ -278,10 +278,10 @@ async def test_a_mark_is_written_and_comes_back_as_news(home: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, shown(app))
         await pilot.press("k")
-        await until(pilot, lambda: isinstance(app.screen, AskDialog))
+        await until(pilot, lambda: isinstance(app.screen, AskDialog) and app.screen.is_mounted)
         app.screen.query_one(Input).value = "fan on"
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, LiveScreen))
+        await until(pilot, lambda: isinstance(app.screen, LiveScreen) and app.screen.is_mounted)
         assert ControlReader(run.control).marks() == ["fan on"]
         append(run, Marked(t=events[-1].t, step=20, text="fan \x1b[31mon"))
         await until(pilot, lambda: "mark at step 20: fan ^[[31mon" in said(app, "news"))
@@ -432,7 +432,7 @@ async def test_resizing_at_any_moment_keeps_everything_in_its_place(home: Path) 
             await pilot.press(chance.choice(["tab", "z", "n", "left", "plus", "minus", "f", "y", "m", "escape"]))
             await asyncio.sleep(0)
         await pilot.resize_terminal(80, 24)
-        await until(pilot, lambda: isinstance(app.screen, LiveScreen))
+        await until(pilot, lambda: isinstance(app.screen, LiveScreen) and app.screen.is_mounted)
         await until(pilot, shown(app))
         await pilot.pause()
         live(app).read()

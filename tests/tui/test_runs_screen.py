@@ -94,7 +94,7 @@ async def test_enter_opens_the_run() -> None:
     async with KtoApp().run_test() as pilot:
         app = await opened(pilot, 3)
         await pilot.press("down", "enter")
-        await until(pilot, lambda: isinstance(app.screen, LiveScreen))
+        await until(pilot, lambda: isinstance(app.screen, LiveScreen) and app.screen.is_mounted)
         screen = app.screen
         assert isinstance(screen, LiveScreen)
         assert screen.run.id == "calm-owl"
@@ -125,7 +125,7 @@ async def test_title_tags_and_note() -> None:
         for key, words in (("n", "Polite"), ("t", "lr, low"), ("o", "first try")):
             await pilot.press(key)
             await answer(pilot, words)
-            await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+            await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.is_mounted)
         about = read_about(run.about)
         assert (about.title, about.tags, about.note) == ("Polite", ("lr", "low"), "first try")
         await until(pilot, lambda: rows(app)[1][-1] == "Polite #lr #low")
@@ -146,7 +146,7 @@ async def test_deleting_takes_the_word() -> None:
         for words, kept in (("yes", True), ("", True), ("delete", False)):
             await pilot.press("d")
             await answer(pilot, words) if words else await pilot.press("escape")
-            await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+            await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.is_mounted)
             assert (runs_home() / "bold-fox").exists() is kept
         await until(pilot, lambda: [line[1] for line in rows(app)] == ["calm-owl", "wise-cat"])
 
@@ -278,7 +278,7 @@ async def test_keys_change_the_metric_the_axis_and_the_drawing() -> None:
         await pilot.press("a", "m", "y")
         assert (overlay(app).smoothing, overlay(app).log_scale) == (0.6, True)
         await pilot.press("m", "m", "y", "escape")
-        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.is_mounted)
 
 
 async def test_a_run_that_goes_on_is_followed() -> None:

@@ -45,7 +45,7 @@ async def until(pilot: Pilot[int], true: Callable[[], bool], seconds: float = 60
 
 
 def at(app: KtoApp, screen: type) -> Callable[[], bool]:
-    return lambda: isinstance(app.screen, screen)
+    return lambda: isinstance(app.screen, screen) and app.screen.is_mounted
 
 
 def text(app: KtoApp, selector: str) -> str:

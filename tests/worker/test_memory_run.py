@@ -8,11 +8,11 @@ import pytest
 from kto_tui.draft import from_request, to_config
 from kto_tui.hardware import detect
 from kto_tui.runs.config import RunRequest
-from kto_tui.runs.event_log import Tail
 from kto_tui.runs.events import Ended, MemoryRanOut, StepCompleted
 from kto_tui.runs.folder import RunFolder, create_run
 from tests.forked import tiny_model, worker
 from tests.tiny import make_rows, write_jsonl
+from tests.worker.supervised import events_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits what a process maps")
 BEGUN = ('"training_started"',)
@@ -36,10 +36,7 @@ def new_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], RunFolder]
 
 
 def losses(run: RunFolder) -> list[float | None]:
-    tail, found = Tail(run.events), list[float | None]()
-    while events := tail.read():
-        found += [event.loss for event in events if isinstance(event, StepCompleted)]
-    return found
+    return [event.loss for event in events_of(run) if isinstance(event, StepCompleted)]
 
 
 def test_a_limit_halves_the_rows_at_a_time_and_changes_no_step(new_run: Callable[[], RunFolder]) -> None:
@@ -59,9 +56,7 @@ def test_a_limit_halves_the_rows_at_a_time_and_changes_no_step(new_run: Callable
 def test_what_no_pack_is_small_enough_for_is_left_to_the_supervisor(new_run: Callable[[], RunFolder]) -> None:
     run = new_run()
     assert worker(run, faults={BEGUN: 1 * MIB}) == 1, run.log_tail(20)
-    tail, events = Tail(run.events), []
-    while more := tail.read():
-        events += more
+    events = events_of(run)
     assert isinstance(events[-1], MemoryRanOut), events[-1]
     assert events[-1].proof == "exception"
     assert not any(isinstance(event, Ended) for event in events)

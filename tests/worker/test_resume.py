@@ -11,9 +11,7 @@ from kto_tui.draft import from_request, to_config
 from kto_tui.hardware import detect
 from kto_tui.runs.config import RunRequest
 from kto_tui.runs.control import Request, request
-from kto_tui.runs.event_log import Tail
 from kto_tui.runs.events import (
-    AnyEvent,
     CheckpointSaved,
     Evaluated,
     Noted,
@@ -24,6 +22,7 @@ from kto_tui.runs.events import (
 from kto_tui.runs.folder import RunFolder, create_run
 from tests.forked import tiny_model, worker
 from tests.tiny import make_rows, write_jsonl
+from tests.worker.supervised import events_of
 
 STEPS = 20  # 8 windows an epoch: two and a half epochs
 CASES: dict[str, dict[str, object]] = {
@@ -58,13 +57,6 @@ def new_run(places: tuple[Path, Path]) -> Callable[..., RunFolder]:
         )
 
     return build
-
-
-def events_of(run: RunFolder) -> list[AnyEvent]:
-    tail, found = Tail(run.events), list[AnyEvent]()
-    while events := tail.read():
-        found += events
-    return found
 
 
 def told(run: RunFolder) -> str:

@@ -8,10 +8,8 @@ from kto_tui.draft import from_request, to_config
 from kto_tui.hardware import detect
 from kto_tui.runs.config import RunRequest
 from kto_tui.runs.control import Request, Setting
-from kto_tui.runs.event_log import Tail
 from kto_tui.runs.events import (
     Adjusted,
-    AnyEvent,
     CheckpointSaved,
     Evaluated,
     Marked,
@@ -23,6 +21,7 @@ from kto_tui.runs.events import (
 from kto_tui.runs.folder import RunFolder, create_run
 from tests.forked import tiny_model, worker
 from tests.tiny import make_rows, write_jsonl
+from tests.worker.supervised import events_of
 
 RATE = 5e-3
 NEVER = 1_000_000
@@ -41,13 +40,6 @@ def new_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., RunFolder
         return create_run(to_config(from_request(request, detect())))
 
     return build
-
-
-def events_of(run: RunFolder) -> list[AnyEvent]:
-    tail, found = Tail(run.events), list[AnyEvent]()
-    while events := tail.read():
-        found += events
-    return found
 
 
 def put(name: str, value: Setting) -> Request:

@@ -1,5 +1,6 @@
 """The panes of the live screen: a table of what each draws and says."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -61,6 +62,7 @@ class Pane:
         either: draw the first trace that has values, in place of all.
         optional: only there when a trace has values.
         unless: of the gauges: not there when that one has values.
+        most: what no value exceeds.
     """
 
     key: str
@@ -70,6 +72,7 @@ class Pane:
     either: bool = False
     optional: bool = False
     unless: str = ""
+    most: float = math.inf
 
     @property
     def axis(self) -> Axis:
@@ -161,6 +164,7 @@ PANES = (
         "accuracy",
         (Trace("train", "steps", "accuracy"), Trace("held out", "heldout", "accuracy")),
         _accuracy,
+        most=1.0,
     ),
     Pane(
         "grad_norm",

@@ -11,7 +11,9 @@ from rich.style import Style
 from textual.app import App, ComposeResult
 from textual.geometry import Region, Size
 
+from kto_tui.tui.widgets.braille import Layer, plot
 from kto_tui.tui.widgets.chart import Chart, Curve
+from kto_tui.tui.widgets.path import Window
 
 X_MAX = 500
 CONTENT_HEIGHT = 22
@@ -361,3 +363,11 @@ def test_any_floats_are_drawn_in_rows_of_the_asked_size(
     chart._draw(replot=True)
     assert [(len(text), len(paints)) for text, paints in chart._rows] == [(size[0], size[0])] * size[1]
     assert chart.reading() == "" or cursor is not None
+
+
+def test_an_axis_ends_at_what_no_value_exceeds() -> None:
+    for values in ([0.2, 0.9, 1.0], [1.0, 1.0], [0.5]):
+        layer = Layer([(float(x), y) for x, y in enumerate(values)], 0, raw=False)
+        drawn = plot([layer], Window(0.0, 4.0), columns=20, rows=4, ascii_only=False, most=1.0)
+        assert drawn.y_range is not None
+        assert drawn.y_range.low < drawn.y_range.high <= 1.0

@@ -1,5 +1,6 @@
 """Curves drawn over each other with braille dots, or with 7-bit ASCII where braille is not available."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -52,6 +53,7 @@ def plot(
     ascii_only: bool,
     y_range: YRange | None = None,
     log: bool = False,
+    most: float = math.inf,
 ) -> Plot:
     """Draw ``layers``, later ones over earlier ones, and as much of them as lies in ``window``.
 
@@ -63,12 +65,15 @@ def plot(
         ascii_only: draw 1 x 2 dots per cell in 7-bit ASCII instead of 2 x 4 braille dots.
         y_range: range of the previous drawing of the same curves, which ``fit_range`` keeps where it can.
         log: a logarithmic y axis.
+        most: what no value exceeds, and so no axis.
     """
     across, down = (1, 2) if ascii_only else (2, 4)
     columns, rows = max(columns, 0), max(rows, 0)
     paths = [(layer.paint, spans(layer.points, window, columns * across, log=log)) for layer in layers]
     seen = [span for _, path in paths for span in path]
     y_range = fit_range(min(s.low for s in seen), max(s.high for s in seen), y_range, log=log) if seen else None
+    if y_range is not None and y_range.low < most:
+        y_range = YRange(y_range.low, min(y_range.high, most))
     drawn, paints = [" "] * (columns * rows), bytearray(columns * rows)
     if y_range is not None and drawn:
         upwards = range(columns * (rows - 1), -1, -columns)

@@ -67,13 +67,14 @@ class Chart(Widget):
         *,
         ascii_only: bool = False,
         x_name: str = "step",
+        most: float = math.inf,
         id: str | None = None,  # noqa: A002 - Textual's name for it
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
         self._title = title
         self._ascii_only = ascii_only
-        self._x_name = x_name
+        self._x_name, self._most = x_name, most
         self._unit = "" if x_name == "step" else f" {x_name}"
         self.set_class(ascii_only, "-ascii")
         self._curves: Sequence[Curve] = ()
@@ -161,6 +162,7 @@ class Chart(Widget):
                 ascii_only=self._ascii_only,
                 y_range=self._plot.y_range if self._plot else None,
                 log=self.log_scale,
+                most=self._most,
             )
         self._rows = tuple(self._row(self._plot, y, width, height) for y in range(height))
 

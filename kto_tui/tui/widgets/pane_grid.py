@@ -34,7 +34,7 @@ class PaneGrid(Container):
     def compose(self) -> ComposeResult:
         """A chart for every pane there may be."""
         for pane in PANES:
-            yield Chart(pane.title, ascii_only=self._plain, x_name=pane.axis, id=pane.key)
+            yield Chart(pane.title, ascii_only=self._plain, x_name=pane.axis, most=pane.most, id=pane.key)
 
     def show(self, curves: Curves, state: RunState) -> None:
         """Draw what there is by now; only panes whose points are new are looked at."""

@@ -4,6 +4,7 @@ Screens are imported when they are first shown: whoever comes back to a run over
 """
 
 import asyncio
+import importlib
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ from textual.timer import Timer
 from kto_tui.errors import UserError
 from kto_tui.hardware import Hardware
 from kto_tui.hardware.presets import load_hardware
+from kto_tui.large_imports import uncollected
 from kto_tui.plain import ascii_only
 from kto_tui.runs.folder import RunFolder, find_run
 from kto_tui.tui.ascii import with_ascii
@@ -206,6 +208,8 @@ def _run(app: KtoApp) -> int:
 def run_wizard(*, at_review: bool = False, planned_as: str | None = None) -> int:
     """Open the wizard, for the preset machine ``planned_as`` when that is given; returns the exit code."""
     planned = None if planned_as is None else load_hardware(planned_as)
+    with uncollected():  # before the terminal is taken
+        importlib.import_module("kto_tui.tui.screens.steps")
     return _run(KtoApp(at_review=at_review, planned=planned))
 
 

@@ -1,6 +1,7 @@
 """``python -m kto_tui.memory.trace --configs FILE.jsonl --json``: predicted beside measured peaks."""
 
 import argparse
+import importlib
 import logging
 import sys
 import warnings
@@ -24,8 +25,7 @@ def _lines(found: list[dict[str, object]]) -> str:
 
 
 def _predicted(row: Measured, where: str) -> dict[str, object]:
-    with uncollected():
-        from kto_tui.memory.trace.peak import GIB, predict
+    from kto_tui.memory.trace.peak import GIB, predict
 
     try:
         peak = predict(row).peak_bytes
@@ -45,7 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # those of other libraries: nothing of ours warns
-            found = [_predicted(row, f"{args.configs}, line {number}") for number, row in numbered_rows(args.configs)]
+            rows = list(numbered_rows(args.configs))
+            with uncollected():  # once: what a row leaves behind is to be collected
+                importlib.import_module("kto_tui.memory.trace.peak")
+            found = [_predicted(row, f"{args.configs}, line {number}") for number, row in rows]
     except UserError as error:
         print(f"kto-tui: {error}", file=sys.stderr)
         return 2

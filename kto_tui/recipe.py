@@ -27,7 +27,10 @@ def _meta(title: str, help_text: str, *, common: bool = False, **bounds: Any) ->
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to train. Bounds, unit, label and help of every field live in its annotation; ``None`` means automatic."""
 
-    method: Annotated[Literal["kto"], _meta("Method", "How feedback becomes a loss", common=True)] = "kto"
+    method: Annotated[
+        Literal["kto", "sft"],
+        _meta("Method", "kto: thumbs up and down; sft: imitate the good answers (backend mlx)", common=True),
+    ] = "kto"
     loss_type: Annotated[
         Literal["kto", "apo_zero_unpaired"],
         _meta(
@@ -110,6 +113,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Literal["cut", "skip"],
         _meta("Long rows", "cut: shorten the answers of rows beyond max length; skip: leave such rows out"),
     ] = "cut"
+    completion_only_loss: Annotated[
+        bool, _meta("Completion only", "sft: learn the answers alone, not the prompts too")
+    ] = True
     lora_targets: Annotated[
         Literal["minimal", "balanced", "full"],
         _meta("LoRA targets", "minimal: q,v; balanced: q,k,v,o; full: all linear layers", common=True),
@@ -127,9 +133,12 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         16
     )
     lora_alpha: Annotated[int, _meta("LoRA alpha", "The adapter is scaled by alpha / rank", ge=1, le=4096)] = 32
+    use_dora: Annotated[
+        bool, _meta("DoRA", "Train each layer's magnitude apart from its direction (arXiv:2402.09353; backend mlx)")
+    ] = False
     quantization: Annotated[
-        Literal["none", "nf4"],
-        _meta("Quantisation", "nf4: 4-bit base weights with double quantisation (QLoRA)"),
+        Literal["none", "nf4", "int4", "int8"],
+        _meta("Quantisation", "4 or 8-bit base weights (QLoRA); nf4: bitsandbytes; int4, int8: backend mlx"),
     ] = "none"
     precision: Annotated[
         Literal["auto", "bf16", "fp16", "fp32"],

@@ -12,7 +12,7 @@ from kto_tui.errors import UserError
 from kto_tui.recipe import Recipe, check_recipe, check_value, field_named
 
 VERSION = 1
-BACKENDS = ("hf",)
+BACKENDS = ("hf", "mlx")
 TABLES = {"recipe", "choices", "because"}
 
 

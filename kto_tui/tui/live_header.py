@@ -11,7 +11,7 @@ from kto_tui.runs.control import Action
 from kto_tui.runs.report import event_line
 from kto_tui.runs.state import OVER, RunState, Status
 
-BACKENDS = {"hf": "TRL"}
+BACKENDS = {"hf": "TRL", "mlx": "MLX"}
 BAR = (8, 30)  # cells, at least and at most
 COMING: dict[Action, str] = {"pause": "pausing", "stop": "stopping", "abort": "aborting"}
 _DAY = 86_400

@@ -1,8 +1,8 @@
 """The tokenizer program: ``python -m kto_tui.backends.training.tokens_program MODEL``.
 
-It speaks as ``kto_tui.data.tokens.protocol`` says. MODEL is a folder or a hub id; nothing is downloaded and no code of a
-model is run. The program ends soon after its standard input, so that none is left behind whatever became of the process
-that started it.
+It speaks as ``kto_tui.data.tokens.protocol`` says. MODEL is a folder or a hub id; nothing is downloaded and no code of
+a model is run. The program ends soon after its standard input, so that none is left behind whatever became of the
+process that started it.
 """
 
 import argparse

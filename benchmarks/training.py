@@ -18,8 +18,8 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from trl import KTOConfig, KTOTrainer
 
-from kto_tui.backends.hf.kto.reference import ReferenceCache
 from kto_tui.backends.hf.kto.trainer import ExactKTOTrainer
+from kto_tui.backends.training.reference import ReferenceCache
 from kto_tui.data.prepare import Settings, Window, prepare
 from kto_tui.data.rows import Message, Row
 from kto_tui.paths import models_home

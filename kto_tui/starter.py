@@ -1,6 +1,7 @@
 """The embedded default: which model and data the starter run uses, and where the model is stored."""
 
 import contextlib
+import hashlib
 from pathlib import Path
 
 import msgspec
@@ -30,3 +31,17 @@ def source_of(folder: Path) -> ModelSource | None:
     with contextlib.suppress(OSError, msgspec.DecodeError):
         return msgspec.json.decode((folder / "source.json").read_bytes(), type=ModelSource)
     return None
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether every file of a stored checkpoint is there and has the SHA-256 it was written with."""
+    source = source_of(folder)
+    return source is not None and all(
+        (folder / name).is_file() and sha256(folder / name) == digest for name, digest in source.files.items()
+    )

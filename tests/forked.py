@@ -55,18 +55,18 @@ def _strike(run: RunFolder, faults: dict[tuple[str, ...], Fault]) -> None:
 
 
 def _work(folder: str, home: str, terms: Terms) -> None:
-    from kto_tui.backends.hf import checkpoint, sampling
+    from kto_tui.backends.training import answers, saving
     from kto_tui.worker.__main__ import main
 
     gc.freeze()  # what the server imported need not be looked through again
-    sampling.MAX_NEW_TOKENS = 4
+    answers.MAX_NEW_TOKENS = 4
     os.environ["KTO_TUI_HOME"] = home
     run = RunFolder(Path(folder))
     log = os.open(run.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
     if terms.save_seconds is not None:
-        checkpoint.SAVE_SECONDS = terms.save_seconds
+        saving.SAVE_SECONDS = terms.save_seconds
     if terms.largest_file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (terms.largest_file_bytes, resource.RLIM_INFINITY))
     _strike(run, terms.faults)

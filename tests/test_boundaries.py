@@ -1,4 +1,4 @@
-"""What a static linter cannot see: nothing on the terminal's side imports a training library, even by way of others."""
+"""What a static linter cannot see: nothing that must not imports a training library by way of others."""
 
 import os
 import pkgutil
@@ -10,6 +10,7 @@ import time
 import pytest
 
 import kto_tui
+from kto_tui.backends import training
 
 HEAVY = {
     "torch",
@@ -25,6 +26,7 @@ HEAVY = {
     "pandas",
     "pyarrow",
 }
+LIBRARIES = {"torch", "trl", "peft", "accelerate", "bitsandbytes", "datasets", "mlx"}
 DOWNLOAD_PROGRAM = ("kto_tui.hub.transfer", "kto_tui.hub.listing", "kto_tui.hub.failures")
 # What computes with numpy: only the examination's program and the worker import it when they start.
 DOCTOR = (
@@ -50,6 +52,17 @@ def test_terminal_side_never_imports_training_libraries() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert "kto_tui.tui.screens.live" in LIGHT
+
+
+def test_what_backends_share_imports_none_of_their_libraries() -> None:
+    names = [name for _, name, _ in pkgutil.walk_packages(training.__path__, f"{training.__name__}.")]
+    assert "kto_tui.backends.training.saving" in names
+    code = (
+        f"import importlib, sys\nfor name in {names!r}: importlib.import_module(name)\n"
+        f"print(sorted({LIBRARIES!r} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("flag", ["--help", "--version"])

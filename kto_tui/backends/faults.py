@@ -11,6 +11,8 @@ _DISK_WORDS = (
     "no space left on device", "disk quota exceeded", "read-only file system", "file too large",
     "pytorchstreamwriter", "unexpected pos",
 )  # fmt: skip
+# PyTorch's own writer, whose words are where it stopped.
+_WRITER_WORDS = ("pytorchstreamwriter", "inline_container")
 _MEMORY_WORDS = (
     "out of memory", "defaultcpuallocator", "not enough memory", "cannot allocate memory", "bad_alloc",
     "alloc_failed",
@@ -53,6 +55,17 @@ def is_disk_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in _DISK_ERRNOS
     return not isinstance(error, UserError) and _says(error, _DISK_WORDS)
+
+
+def write_failure(error: BaseException) -> str | None:
+    """Why a disk did not take a file, in words; None when ``error`` is no failure of the disk."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if type(error).__name__ == "SafetensorError":
+        return str(error).splitlines()[0]
+    if isinstance(error, RuntimeError) and _says(error, _WRITER_WORDS):
+        return "the disk did not take all of it"
+    return None
 
 
 def is_gpu_lost(error: BaseException) -> bool:

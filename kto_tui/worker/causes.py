@@ -12,6 +12,7 @@ from kto_tui.runs.folder import RunFolder
 # Which code an error came out of, innermost first.
 _PLACES: tuple[tuple[str, Cause], ...] = (
     ("kto_tui.data.", "data_loading"),
+    ("kto_tui.backends.training.saving", "checkpoint"),
     ("kto_tui.backends.hf.checkpoint", "checkpoint"),
     ("kto_tui.backends.hf.kto.resumable", "checkpoint"),
     ("kto_tui.runs.checkpoints", "checkpoint"),

@@ -11,11 +11,11 @@ import torch
 
 from kto_tui.backends.base import Job
 from kto_tui.backends.hf import device as devices
-from kto_tui.backends.hf import sampling
 from kto_tui.backends.hf.device import choose_device
 from kto_tui.backends.hf.kto.architectures import PROVEN
 from kto_tui.backends.hf.model import load_model
 from kto_tui.backends.hf.train import train
+from kto_tui.backends.training import answers
 from kto_tui.catalog import load_catalog
 from kto_tui.draft import from_request, to_config
 from kto_tui.errors import UserError
@@ -49,7 +49,7 @@ RUNS += [("llama", values) for values in EVERY]
 
 @pytest.fixture(autouse=True)
 def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "MAX_NEW_TOKENS", 4)
+    monkeypatch.setattr(answers, "MAX_NEW_TOKENS", 4)
 
 
 @pytest.fixture(scope="module")

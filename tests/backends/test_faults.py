@@ -1,22 +1,13 @@
 """What exceptions of the real libraries, and texts they are known to give, are taken for."""
 
 import errno
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors import SafetensorError
 
-from kto_tui.backends.base import Job
-from kto_tui.backends.faults import TrainingError, is_disk_full, is_gpu_lost, is_out_of_memory
-from kto_tui.backends.hf.adapter import save_adapter
-from kto_tui.backends.hf.model import room_for
+from kto_tui.backends.faults import is_disk_full, is_gpu_lost, is_out_of_memory, write_failure
 from kto_tui.errors import UserError
-from kto_tui.recipe import Recipe
-from kto_tui.runs.config import RunConfig
-from kto_tui.runs.events import AdapterSaved, AnyEvent
-from kto_tui.runs.folder import RunFolder
 
 FULL_DISK = SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
@@ -107,44 +98,16 @@ def test_other_errors_are_taken_for_none_of_them(error: BaseException) -> None:
     assert not is_gpu_lost(error)
 
 
-def test_a_model_that_memory_does_not_hold_is_no_matter_of_smaller_batches() -> None:
-    with pytest.raises(TrainingError) as caught, room_for("some/model"):
-        torch.empty(10**14)
-    assert caught.value.cause == "out_of_memory"
-    assert "some/model" in str(caught.value)
-    with pytest.raises(RuntimeError, match="shapes"), room_for("some/model"):
-        raise RuntimeError("shapes")
-
-
-class Saves:
-    """Stands in for a model and a tokenizer, which write a file each."""
-
-    def __init__(self, error: BaseException | None = None) -> None:
-        self._error = error
-
-    def save_pretrained(self, folder: Path, **_: Any) -> None:
-        (folder / f"{id(self)}.bin").write_bytes(b"weights")
-        if self._error is not None:
-            raise self._error
-
-
-def job(folder: Path, told: list[AnyEvent]) -> Job:
-    return Job(RunFolder(folder), RunConfig(model="m", data="d", recipe=Recipe()), told.append, lambda: None)
-
-
-@pytest.mark.parametrize("error", [FULL_DISK, OSError(errno.ENOSPC, "No space left on device")])
-def test_an_adapter_that_finds_no_room_leaves_nothing_and_keeps_what_was_there(
-    tmp_path: Path, error: BaseException
-) -> None:
-    told = list[AnyEvent]()
-    (tmp_path / "adapter").mkdir()
-    (tmp_path / "adapter" / "old.bin").touch()
-    tokenizer: Any = Saves()
-    with pytest.raises(TrainingError, match="checkpoints are kept") as caught:
-        save_adapter(Saves(error), tokenizer, job(tmp_path, told), base=tmp_path, steps=3)
-    assert caught.value.cause == "disk_full"
-    assert [path.name for path in tmp_path.rglob("*")] == ["adapter", "old.bin"]
-    save_adapter(Saves(), tokenizer, job(tmp_path, told), base=tmp_path, steps=3)
-    assert [type(event) for event in told] == [AdapterSaved]
-    assert not (tmp_path / "adapter" / "old.bin").exists()
-    assert not list(tmp_path.glob(".adapter*"))
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.EIO, "Input/output error"), "Input/output error"),
+        (FULL_DISK, str(FULL_DISK)),
+        (RuntimeError("PytorchStreamWriter failed writing file data/0"), "the disk did not take all of it"),
+        (RuntimeError("[enforce fail at inline_container.cc:672]"), "the disk did not take all of it"),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
+        (ValueError("No space left on device"), None),
+    ],
+)
+def test_why_a_file_could_not_be_written(error: BaseException, words: str | None) -> None:
+    assert write_failure(error) == words

@@ -1,6 +1,5 @@
 """The one callback between the Hugging Face trainer and the event log."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,14 +9,20 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from kto_tui.backends.base import Job
 from kto_tui.backends.hf.device import Device
+from kto_tui.backends.training.points import Points
 from kto_tui.runs.control import Action
-from kto_tui.runs.events import StepCompleted, TrainingStarted, finite
+from kto_tui.runs.events import TrainingStarted
 
 
 class EventCallback(TrainerCallback):  # type: ignore[misc]
     """Turns trainer callbacks into events and stop requests into trainer control.
 
-    ``first_step`` is called once, when the first optimizer step is done.
+    Args:
+        job: the run.
+        model: that is trained.
+        device: what it runs on.
+        points: of the curves.
+        first_step: called once, when the first optimizer step is done.
 
     Attributes:
         ended_by: the request that ended training early, if any.
@@ -28,14 +33,14 @@ class EventCallback(TrainerCallback):  # type: ignore[misc]
         job: Job,
         model: PeftModel,
         device: Device,
+        points: Points,
         first_step: Callable[[], None] = lambda: None,
     ) -> None:
         self._first_step: Callable[[], None] | None = first_step
         self._job = job
         self._model = model
         self._device = device
-        self._since = time.monotonic()
-        self._paused = 0.0
+        self._points = points
         self.ended_by: Action | None = None
 
     def on_train_begin(
@@ -55,7 +60,7 @@ class EventCallback(TrainerCallback):  # type: ignore[misc]
                 total_parameters=sum(p.numel() for p in self._model.parameters()),
             )
         )
-        self._since = time.monotonic()
+        self._points.restart()
 
     def on_step_end(
         self,
@@ -74,18 +79,6 @@ class EventCallback(TrainerCallback):  # type: ignore[misc]
             control.should_training_stop = True
             control.should_save = False
 
-    def exclude(self, seconds: float) -> None:
-        """Do not count ``seconds`` against the training's speed."""
-        self._paused += seconds
-
-    def unlogged_seconds(self) -> float:
-        """Training time since the last point of the curves."""
-        return time.monotonic() - self._since - self._paused
-
-    def carry(self, seconds: float) -> None:
-        """Count ``seconds`` of an earlier process with the next point."""
-        self._paused -= seconds
-
     def on_log(
         self,
         args: TrainingArguments,
@@ -97,27 +90,4 @@ class EventCallback(TrainerCallback):  # type: ignore[misc]
         """A point of the curves; TRL leaves out what a window without one label cannot know."""
         if logs is None or "loss" not in logs:
             return
-        seconds = self.unlogged_seconds()
-        self._since, self._paused = time.monotonic(), 0.0
-        total = finite(logs.get("tokens"))
-        tokens = None if total is None else int(total)
-        self._job.emit(
-            StepCompleted(
-                step=state.global_step,
-                total_steps=state.max_steps,
-                epoch=finite(state.epoch),
-                loss=finite(logs.get("loss")),
-                kl=finite(logs.get("kl")),
-                reward_desirable=finite(logs.get("rewards/chosen")),
-                reward_undesirable=finite(logs.get("rewards/rejected")),
-                margin=finite(logs.get("rewards/margins")),
-                accuracy=finite(logs.get("rewards/accuracies")),
-                accuracy_desirable=finite(logs.get("rewards/accuracies_chosen")),
-                accuracy_undesirable=finite(logs.get("rewards/accuracies_rejected")),
-                grad_norm=finite(logs.get("grad_norm")),
-                learning_rate=finite(logs.get("learning_rate")),
-                tokens=tokens,
-                seconds=round(seconds, 3),
-                tokens_per_second=None if tokens is None or seconds <= 0 else round(tokens / seconds, 1),
-            )
-        )
+        self._points.emit(state.global_step, state.max_steps, state.epoch, logs)

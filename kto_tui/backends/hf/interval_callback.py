@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from kto_tui.backends.base import Job
-from kto_tui.backends.hf.changes import Changes, scale_learning_rate
-from kto_tui.backends.hf.measures import Measures
+from kto_tui.backends.training.changes import Changes
+from kto_tui.backends.training.measures import Measures
 from kto_tui.runs.state import RunState
 
 
@@ -81,3 +82,16 @@ class IntervalCallback(TrainerCallback):  # type: ignore[misc]
             scale_learning_rate(getattr(scheduler, "scheduler", scheduler), peak)
         if "sample_prompts" in changed:
             self._measures.ask_besides(self.changes.sample_prompts)
+
+
+def scale_learning_rate(scheduler: LambdaLR, peak: float) -> None:
+    """Let ``scheduler`` go on as if its peak rate had always been ``peak``, and its optimizer follow at once.
+
+    The same peak changes nothing, so that a resumed run may set it again. Every schedule of
+    ``transformers.get_scheduler`` that a recipe can name is a LambdaLR.
+    """
+    scheduler.base_lrs = [peak for _ in scheduler.base_lrs]
+    rates = [peak * factor(scheduler.last_epoch) for factor in scheduler.lr_lambdas]
+    for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
+        group["initial_lr"], group["lr"] = peak, rate
+    scheduler._last_lr = rates  # noqa: SLF001 - what get_last_lr, and so the curve, reads

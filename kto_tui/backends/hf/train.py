@@ -12,31 +12,41 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallba
 from trl import KTOConfig
 
 from kto_tui.backends.base import Job
-from kto_tui.backends.hf.adapter import save_adapter
 from kto_tui.backends.hf.callback import EventCallback
-from kto_tui.backends.hf.checkpoint import Saver
+from kto_tui.backends.hf.checkpoint import SaveCallback
 from kto_tui.backends.hf.device import Device, choose_device
+from kto_tui.backends.hf.generation import end_tokens, greedy
 from kto_tui.backends.hf.head import completion_tokens_only
 from kto_tui.backends.hf.interval_callback import IntervalCallback
-from kto_tui.backends.hf.kto.reference import ReferenceCache, cache_key, kernels_fingerprint, model_fingerprint
 from kto_tui.backends.hf.kto.resumable import ResumableKTOTrainer
-from kto_tui.backends.hf.measures import Measures
-from kto_tui.backends.hf.model import load_model, locate, room_for
-from kto_tui.backends.hf.peak import PeakProbe, forget_process_peak
-from kto_tui.backends.hf.resume import facts, newest
-from kto_tui.backends.hf.rewards import HeldoutRewards
-from kto_tui.backends.hf.rows import PreparedRows, prepare_rows
-from kto_tui.backends.hf.sampling import Sampler
-from kto_tui.backends.hf.tokenizer import load_tokenizer
+from kto_tui.backends.hf.kto.scorer import without_gradient
+from kto_tui.backends.hf.model import load_model
+from kto_tui.backends.hf.peak import prediction, reading
+from kto_tui.backends.hf.relief import release
 from kto_tui.backends.hf.trackers import tracked
-from kto_tui.data.prepare.tokens import messages
+from kto_tui.backends.training.adapter_folder import save_adapter
+from kto_tui.backends.training.answers import Sampler, fixed_prompts
+from kto_tui.backends.training.changes import last_step
+from kto_tui.backends.training.measures import Measures
+from kto_tui.backends.training.model_files import locate, room_for
+from kto_tui.backends.training.peak import PeakProbe, forget_process_peak
+from kto_tui.backends.training.points import Points
+from kto_tui.backends.training.reference import ReferenceCache, cache_key, kernels_fingerprint, model_fingerprint
+from kto_tui.backends.training.resume import facts, newest
+from kto_tui.backends.training.rewards import HeldoutRewards
+from kto_tui.backends.training.rows import PreparedRows, prepare_rows
+from kto_tui.backends.training.tokenizer import load_tokenizer
 from kto_tui.data.sources import Source, open_source
+from kto_tui.environment import TRAINING_PACKAGES
 from kto_tui.errors import UserError
 from kto_tui.paths import cache_home
 from kto_tui.recipe import LORA_TARGETS, Recipe
 from kto_tui.runs.control import Action
 from kto_tui.runs.events import Noted, PhaseEntered, Resumed
 from kto_tui.runs.state import fold
+
+PACKAGES = ("kto-tui", *TRAINING_PACKAGES, "tokenizers")
+KERNELS = Path(__file__).parent / "kto"
 
 
 def trainer_arguments(recipe: Recipe, rows: PreparedRows, device: Device, output: Path) -> KTOConfig:
@@ -141,7 +151,7 @@ def _reference_file(folder: Path, rows: PreparedRows, recipe: Recipe, device: De
             "threads": str(torch.get_num_threads()),
             "torch": str(torch.__version__),
             "transformers": transformers.__version__,
-            "kernels": kernels_fingerprint(),
+            "kernels": kernels_fingerprint(KERNELS),
         }
     )
     return cache_home() / "reference" / f"{key}.jsonl"
@@ -157,7 +167,7 @@ def _load(job: Job) -> tuple[Source, Device, Path, PreTrainedTokenizerBase, Prep
     tokenizer = load_tokenizer(folder)
     rows = prepare_rows(source, tokenizer, job)
     job.enter("loading the model")
-    probe = PeakProbe(job, device)
+    probe = PeakProbe(job, device.type, reading(device), prediction(job.config.recipe, device))
     model = load_model(folder, job, device)
     forget_process_peak()
     return source, device, folder, tokenizer, rows, probe, model
@@ -173,7 +183,7 @@ def train(job: Job) -> Action | None:
 def _train(job: Job, trackers: Sequence[TrainerCallback]) -> Action | None:
     source, device, folder, tokenizer, rows, probe, model = _load(job)
     recipe, known = job.config.recipe, job.run.read_state()
-    belongs = facts(job, source, rows, folder, device)
+    belongs = facts(job, source, rows, folder, f"{device.type} {device.precision}", PACKAGES)
     saved = newest(job, belongs, known)
     known = fold(known, [Resumed(step=0 if saved is None else saved.step)])
     with completion_tokens_only():
@@ -181,7 +191,7 @@ def _train(job: Job, trackers: Sequence[TrainerCallback]) -> Action | None:
         heldout: HeldoutRewards | None = None
         if rows.heldout:
             heldout = HeldoutRewards(
-                trainer.scorer(trainer.model),
+                without_gradient(trainer.scorer(trainer.model)),
                 rows.heldout,
                 trainer.reference_model,
                 beta=recipe.beta,
@@ -189,26 +199,26 @@ def _train(job: Job, trackers: Sequence[TrainerCallback]) -> Action | None:
                 max_rows=min(recipe.effective_batch, trainer.step.room * recipe.micro_batch),
                 interrupted=lambda: job.requested() is not None,
                 told=job.emit,
+                release=release,
             )
-        prompts = _prompts(source, rows)
-        sampler = Sampler(trainer.model, tokenizer, prompts, source.behaviour, trainer.reference_model, job.emit)
-        measures = Measures(job, heldout, sampler)
+        measures = Measures(job, heldout, _sampler(trainer, tokenizer, source, rows, job))
         measures.ask_base(known)
         next_window = 0 if saved is None else saved.manifest.window % len(rows.windows)
-        callback = EventCallback(job, trainer.model, device, lambda: probe.report(rows.windows[next_window]))
-        at_intervals = IntervalCallback(job, known, measures, callback.exclude)
-        saver = Saver(job, trainer, callback, belongs, saved, at_intervals.changes.intervals)
-        for one in (callback, at_intervals, saver, *trackers):
+        points = Points(job)
+        callback = EventCallback(job, trainer.model, device, points, lambda: probe.report(rows.windows[next_window]))
+        at_intervals = IntervalCallback(job, known, measures, points.exclude)
+        saves = SaveCallback(job, trainer, points, belongs, saved, at_intervals.changes.intervals)
+        for one in (callback, at_intervals, saves, *trackers):
             trainer.add_callback(one)
-        if saved is not None and saved.step >= _last_step(job, trainer.planned_steps()):
+        if saved is not None and saved.step >= last_step(job, trainer.planned_steps()):
             trainer.restore_done(saved.path)
         else:
             job.enter("training")
             trainer.train(resume_from_checkpoint=None if saved is None else str(saved.path))
         done = trainer.state.global_step
-        if saver.paused or callback.ended_by == "abort":
-            return "pause" if saver.paused else "abort"
-        save_adapter(trainer.model, tokenizer, job, base=folder, steps=done)
+        if saves.saver.paused or callback.ended_by == "abort":
+            return "pause" if saves.saver.paused else "abort"
+        save_adapter(job, lambda into: _write_adapter(trainer.model, tokenizer, into), base=folder, steps=done)
         # What was learnt is safe now: a request from here on only skips the rest, as does an earlier process's work.
         scored = any(evaluated.step == done for evaluated in known.evaluations)
         if not scored and not _skipped(job, callback, "scoring the held-out rows"):
@@ -219,10 +229,26 @@ def _train(job: Job, trackers: Sequence[TrainerCallback]) -> Action | None:
     return callback.ended_by
 
 
-def _last_step(job: Job, planned: int) -> int:
-    """The step that ends training: as planned, or as asked."""
-    asked = job.settings().get("stop_after")
-    return min(planned, asked) if isinstance(asked, int) else planned
+def _sampler(
+    trainer: ResumableKTOTrainer, tokenizer: PreTrainedTokenizerBase, source: Source, rows: PreparedRows, job: Job
+) -> Sampler:
+    ends = end_tokens(trainer.model, tokenizer)
+    return Sampler(
+        tokenizer,
+        fixed_prompts(source, rows),
+        source.behaviour,
+        greedy(trainer.model, tokenizer, ends),
+        trainer.reference_model,
+        ends,
+        job.emit,
+        release,
+    )
+
+
+def _write_adapter(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:  # noqa: ANN401
+    """PEFT's files and the tokenizer's."""
+    model.save_pretrained(folder, safe_serialization=True)
+    tokenizer.save_pretrained(folder)
 
 
 def _skipped(job: Job, callback: EventCallback, phase: str) -> bool:
@@ -231,10 +257,3 @@ def _skipped(job: Job, callback: EventCallback, phase: str) -> bool:
     if callback.ended_by is None:
         job.emit(PhaseEntered(phase=phase))
     return callback.ended_by is not None
-
-
-def _prompts(source: Source, rows: PreparedRows) -> list[Any]:
-    """The data set's own fixed prompts, else the first few held-out ones."""
-    if source.behaviour is not None:
-        return [[{"role": "user", "content": prompt.text}] for prompt in source.behaviour.prompts]
-    return [prompt if isinstance(prompt, str) else messages(prompt) for prompt in rows.sample_prompts]

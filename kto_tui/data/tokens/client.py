@@ -17,7 +17,7 @@ from kto_tui.data.tokens.protocol import Answer, CountTokens, RenderRow, Request
 from kto_tui.data.tokens.rendered import Rendered
 from kto_tui.errors import UserError
 
-PROGRAM = "kto_tui.backends.hf.tokens_program"
+PROGRAM = "kto_tui.backends.training.tokens_program"
 PATIENCE_SECONDS = 5.0
 # Rows per request: so many that the way there does not matter, so few that neither side holds a data set.
 BATCH_ROWS = 256

@@ -16,9 +16,10 @@ from trl.trainer.utils import add_fused_lm_head
 from kto_tui.backends.hf.kto import head, layout
 from kto_tui.backends.hf.kto.architectures import why_plain
 from kto_tui.backends.hf.kto.lora import fuse_lora
-from kto_tui.backends.hf.kto.reference import ReferenceCache, WindowReference
 from kto_tui.backends.hf.kto.scorer import PackedScorer, PaddedScorer, install_packs
-from kto_tui.backends.hf.kto.step import WITH_CHECKPOINTING, WITHOUT_GRADIENT, KtoStep, LossSettings, Share
+from kto_tui.backends.hf.kto.step import WITH_CHECKPOINTING, WITHOUT_GRADIENT, KtoStep
+from kto_tui.backends.training.reference import ReferenceCache, WindowReference
+from kto_tui.backends.training.share import Share
 from kto_tui.data.prepare import PreparedRow, packs
 from kto_tui.memory.trace.ledger import Ledger
 from kto_tui.memory.trace.model import DTYPES, add_lora, base_model
@@ -26,6 +27,7 @@ from kto_tui.memory.trace.optimizers import state_tensors
 from kto_tui.memory.trace.quantised import hidden_tensors
 from kto_tui.memory.trace.settings import Shape
 from kto_tui.memory.trace.steps import autocast_seen, in_place_head
+from kto_tui.methods.kto_loss import LossSettings
 
 CPU = torch.device("cpu")
 

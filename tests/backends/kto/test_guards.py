@@ -9,8 +9,6 @@ import pytest
 import torch
 
 from kto_tui.backends.faults import TrainingError
-from kto_tui.backends.hf.kto.guards import SCALER_PATIENCE, StepGuard
-from kto_tui.backends.hf.kto.step import LossSettings, StepResult
 from tests.backends.kto.conftest import Bench
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -95,20 +93,3 @@ def test_a_loss_that_is_no_number_is_a_gap_in_the_curve_and_no_more(bench: Calla
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     assert [math.isfinite(loss) for loss in losses] == [True, False, True, True, True, True]
-
-
-def test_a_scaler_may_skip_steps_but_not_for_ever(bench: Callable[..., Bench]) -> None:
-    it = bench()
-    settings = LossSettings(0.1, "kto", 1.0, 1.0)
-    fine = torch.zeros(1)
-    result = StepResult(torch.tensor(0.5), fine, fine, fine, fine, torch.tensor([True]))
-    guard = StepGuard(lambda _: None, learning_rate=1e-4)
-
-    def step() -> bool:
-        return guard.passes(result, it.prepared.windows[0], gradients_finite=False, settings=settings, scaled=True)
-
-    assert all(step() for _ in range(SCALER_PATIENCE))
-    assert not step()
-    assert not step()
-    with pytest.raises(TrainingError, match="in a row"):
-        step()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import BitsAndBytesConfig
 
-from kto_tui.backends.hf.kto.reference import ReferenceCache, WindowReference
+from kto_tui.backends.training.reference import ReferenceCache
 from tests.backends.kto.conftest import GRADIENT_TOLERANCE, Bench, assert_equal_steps, lora, record
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:.*_check_is_size.*")
@@ -95,30 +95,6 @@ def test_in_bf16_the_first_loss_is_half_the_weights_and_kl_is_zero(
 def test_adapters_on_the_head_are_refused_with_a_reason(bench: Callable[..., Bench]) -> None:
     with pytest.raises(ValueError, match="lm_head"):
         bench("mistral").exact(peft_config=lora(target_modules=["q_proj", "lm_head"]))
-
-
-@pytest.mark.parametrize("damage", [(b"-", b"+"), (b"[[", b"[0,["), (b"],", b"]")])
-def test_damaged_reference_scores_are_computed_again(damage: tuple[bytes, bytes], tmp_path: Path) -> None:
-    file = tmp_path / "reference" / "key.jsonl"
-    cache = ReferenceCache(file)
-    for window in range(2):
-        cache.put(WindowReference(window, (1, 1), (-1.5, -2.5), (-3.5, -4.5)))
-    assert ReferenceCache(file).read_from_disk == 2
-    whole = file.read_bytes()
-    broken = whole.replace(*damage, 1)
-    if broken == whole:
-        broken = whole.replace(b"1.5", b"1.4", 1)
-    file.write_bytes(broken)
-    again = ReferenceCache(file)
-    assert again.read_from_disk == 1
-    assert again.get(0, (1, 1)) is None
-    assert again.get(1, (1, 1)) == WindowReference(1, (1, 1), (-1.5, -2.5), (-3.5, -4.5))
-
-
-def test_scores_of_too_few_rows_are_not_taken(tmp_path: Path) -> None:
-    file = tmp_path / "reference" / "key.jsonl"
-    ReferenceCache(file).put(WindowReference(0, (2,), (-1.5,), ()))
-    assert ReferenceCache(file).read_from_disk == 0
 
 
 def test_evaluation_takes_no_figures_from_training(bench: Callable[..., Bench]) -> None:

@@ -49,7 +49,7 @@ def process(folder: Path) -> Iterator[TokenizerProcess]:
 def test_tokens_are_those_of_the_preparation(
     process: TokenizerProcess, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kto_tui.backends.hf.tokenizer import load_tokenizer
+    from kto_tui.backends.training.tokenizer import load_tokenizer
 
     calls = '[{"type": "function", "function": {"name": "dog", "arguments": {"cat": 1}}}]'
     rows = [text(completion=" ".join(WORDS[:n])) for n in range(1, 9)] + [

@@ -1,7 +1,7 @@
 """Summed log-probabilities of completions: packed in prefix trees, or padded where that is not proven."""
 
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -169,3 +169,20 @@ class PaddedScorer:
     def mismatched(self, rows: Rows, shared: Shared | None = None) -> torch.Tensor:  # noqa: ARG002
         """See ``Scorer``."""
         return self._score([(row.prompt_ids, row.kl_completion_ids) for row in rows])
+
+
+def without_gradient(scorer: Scorer) -> Callable[[Rows], list[float]]:
+    """Scores of a pack's rows by ``scorer`` as plain numbers, without gradient and dropout."""
+
+    def score(rows: Rows) -> list[float]:
+        model = scorer.model
+        was_training = model.training
+        model.eval()
+        try:
+            with torch.no_grad():
+                scores: list[float] = scorer.matched(rows)[0].float().tolist()
+        finally:
+            model.train(was_training)
+        return scores
+
+    return score

@@ -10,40 +10,15 @@ import msgspec
 import torch
 
 from kto_tui.backends.hf.kto.lora import unchanging_adapters
-from kto_tui.backends.hf.kto.loss import row_losses
-from kto_tui.backends.hf.kto.reference import ReferenceCache, WindowReference
 from kto_tui.backends.hf.kto.scorer import Rows, Scorer, Shared
+from kto_tui.backends.training.reference import ReferenceCache, WindowReference
+from kto_tui.backends.training.share import Share
 from kto_tui.data.prepare import Window, packs
+from kto_tui.methods.kto_loss import LossSettings, row_losses
 
 # A pass without gradient keeps one layer's activations, a gradient pass every layer's: so many times the tokens of
 # the largest gradient pack still cost less memory than that pack. With checkpointing a gradient pass keeps little more.
 WITHOUT_GRADIENT, WITH_CHECKPOINTING = 8, 2
-
-
-class LossSettings(msgspec.Struct, frozen=True):
-    """The constants of the loss; see ``kto_tui.backends.hf.kto.loss.row_losses``."""
-
-    beta: float
-    loss_type: str
-    desirable_weight: float
-    undesirable_weight: float
-
-    @property
-    def kl(self) -> bool:
-        """Whether the loss has a KL term."""
-        return self.loss_type == "kto"
-
-
-class Share(msgspec.Struct, frozen=True):
-    """The part of a window that this process trains on, in a window of ``total`` rows that ``ranks`` processes share.
-
-    ``index``: of the window within the epoch; None: its reference scores are not kept.
-    """
-
-    index: int | None
-    rows: Window
-    total: int
-    ranks: int = 1
 
 
 class StepResult(msgspec.Struct, frozen=True):
@@ -207,6 +182,7 @@ class KtoStep:
         reference_scores = self._tensor(reference)
         log_ratios = log_probs - reference_scores
         losses = row_losses(
+            torch,
             log_ratios,
             desirable,
             kl,

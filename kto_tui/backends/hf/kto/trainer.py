@@ -14,19 +14,17 @@ from trl import KTOConfig, KTOTrainer
 from trl.models.utils import disable_gradient_checkpointing
 
 from kto_tui.backends.hf.kto.architectures import why_plain
-from kto_tui.backends.hf.kto.guards import MemoryRelief, StepGuard
 from kto_tui.backends.hf.kto.lora import fuse_lora
-from kto_tui.backends.hf.kto.reference import ReferenceCache
 from kto_tui.backends.hf.kto.scorer import PackedScorer, PaddedScorer, Scorer, install_packs
-from kto_tui.backends.hf.kto.step import (
-    WITH_CHECKPOINTING,
-    WITHOUT_GRADIENT,
-    KtoStep,
-    LossSettings,
-    Share,
-    StepResult,
-)
+from kto_tui.backends.hf.kto.step import WITH_CHECKPOINTING, WITHOUT_GRADIENT, KtoStep, StepResult
+from kto_tui.backends.hf.relief import release
+from kto_tui.backends.training.guards import StepGuard
+from kto_tui.backends.training.memory_relief import MemoryRelief
+from kto_tui.backends.training.reference import ReferenceCache
+from kto_tui.backends.training.share import Share
 from kto_tui.data.prepare import Window, deal, longest
+from kto_tui.methods.kto_figures import LabelSums, figures
+from kto_tui.methods.kto_loss import LossSettings
 from kto_tui.runs.events import Adjusted
 
 Batch = dict[str, tuple[int, Window]]
@@ -117,7 +115,9 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
         self.step = self._step(cache, micro_batch)
         self._eval_step = self._step(ReferenceCache(), micro_batch)
         self._guard = StepGuard(note, learning_rate=args.learning_rate)
-        self._relief = MemoryRelief(adjusted, long_rows=long_rows, checkpointing=args.gradient_checkpointing)
+        self._relief = MemoryRelief(
+            adjusted, long_rows=long_rows, checkpointing=args.gradient_checkpointing, release=release
+        )
 
     def _step(self, cache: ReferenceCache, micro_batch: int) -> KtoStep:
         return KtoStep(
@@ -193,10 +193,12 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
             self.optimizer.train()  # schedule-free optimizers
         self.step.scorer.model = model
         share = self._share(*inputs["window"])
+
+        def attempt(share: Share) -> StepResult:
+            return self.step.run(share, self.accelerator.backward, lambda: self.accelerator.no_sync(model))
+
         with self.maybe_activation_offload_context:
-            result, share = self._relief.run(
-                self.step, share, self.accelerator.backward, lambda: self.accelerator.no_sync(model), model.zero_grad
-            )
+            result, share = self._relief.run(self.step, share, attempt, model.zero_grad)
         tokens = sum(row.length for row in share.rows)
         self._total_train_tokens += int(self._add_up(torch.tensor(tokens, device=self.accelerator.device)))
         record(self._metrics["train"], result, self.beta, self._add_up)
@@ -222,10 +224,21 @@ class ExactKTOTrainer(KTOTrainer):  # type: ignore[misc]
         """The gradient norm, as ever; a step whose loss or gradients are not finite is emptied here."""
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         result, share = self._last
-        finite = bool(torch.isfinite(torch.as_tensor(norm)))
-        scaled = self.accelerator.scaler is not None
         settings = self.step.settings
-        if not self._guard.passes(result, share.rows, gradients_finite=finite, settings=settings, scaled=scaled):
+
+        def largest_reward() -> float:
+            ratios = result.log_ratios[torch.isfinite(result.log_ratios)]
+            return settings.beta * float(ratios.abs().max()) if ratios.numel() else 0.0
+
+        if not self._guard.passes(
+            loss_finite=bool(torch.isfinite(result.loss)),
+            gradients_finite=bool(torch.isfinite(torch.as_tensor(norm))),
+            rows=share.rows,
+            settings=settings,
+            reference_finite=lambda: bool(torch.isfinite(result.reference).all()),
+            largest_reward=largest_reward,
+            scaled=self.accelerator.scaler is not None,
+        ):
             for parameter in model.parameters():
                 parameter.grad = None
         return norm
@@ -266,25 +279,16 @@ def record(
     add_up: Callable[[torch.Tensor], torch.Tensor],
 ) -> None:
     """Append a window's figures under TRL's names; a label the window does not have leaves no figure."""
-    metrics["kl"].append(float(result.kl))
-    means: dict[str, float] = {}
-    rows = all_right = 0.0
-    for name, chosen in (("chosen", result.desirable), ("rejected", ~result.desirable)):
+    labels = []
+    for chosen, sign in ((result.desirable, 1), (~result.desirable, -1)):
         ratios, log_probs = result.log_ratios[chosen], result.log_probs[chosen]
-        right = (ratios > 0 if name == "chosen" else ratios < 0).float().sum()
+        right = (sign * ratios > 0).float().sum()
         here = torch.stack(
             [torch.tensor(float(len(ratios)), device=ratios.device), ratios.sum(), log_probs.sum(), right]
         )
-        count, ratio, log_prob, rightly = add_up(here).tolist()
-        rows, all_right = rows + count, all_right + rightly
-        if count:
-            metrics[f"rewards/accuracies_{name}"].append(rightly / count)
-            means[name] = beta * ratio / count
-            metrics[f"rewards/{name}"].append(means[name])
-            metrics[f"logps/{name}"].append(log_prob / count)
-    if len(means) == 2:
-        metrics["rewards/margins"].append(means["chosen"] - means["rejected"])
-    metrics["rewards/accuracies"].append(all_right / rows)
+        labels.append(LabelSums(*add_up(here).tolist()))
+    for name, value in figures(*labels, kl=float(result.kl), beta=beta).items():
+        metrics[name].append(value)
 
 
 def _indices(windows: Sequence[Window]) -> Dataset:

@@ -2,10 +2,8 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-from transformers import PreTrainedTokenizerBase
 
 from kto_tui.backends.base import Job
 from kto_tui.backends.faults import TrainingError, first_line, is_disk_full
@@ -28,8 +26,15 @@ The base model was read from `{base}`. All choices of the run are in `run.toml` 
 """
 
 
-def save_adapter(model: Any, tokenizer: PreTrainedTokenizerBase, job: Job, *, base: Path, steps: int) -> None:  # noqa: ANN401
-    """Write PEFT safetensors, tokenizer and a README beside the target, then rename: the folder is whole or absent.
+def save_adapter(job: Job, write: Callable[[Path], None], *, base: Path, steps: int, readme: str | None = None) -> None:
+    """Write adapter, tokenizer and a README beside the target, then rename: the folder is whole or absent.
+
+    Args:
+        job: the run.
+        write: puts the files of adapter and tokenizer into an empty folder.
+        base: where the base model was read from.
+        steps: optimizer steps that were trained.
+        readme: text of the README; None: ``README``, which tells how PEFT loads what is there.
 
     Raises:
         TrainingError: the disk is full or read-only.
@@ -39,19 +44,8 @@ def save_adapter(model: Any, tokenizer: PreTrainedTokenizerBase, job: Job, *, ba
         shutil.rmtree(left, ignore_errors=True)
     build = Path(tempfile.mkdtemp(prefix=".adapter.", dir=job.run.path))
     try:
-        model.save_pretrained(build, safe_serialization=True)
-        tokenizer.save_pretrained(build)
-        (build / "README.md").write_text(
-            README.format(
-                run=job.run.id,
-                model=job.config.model,
-                steps=steps,
-                batch=job.config.recipe.effective_batch,
-                path=target,
-                base=base,
-            ),
-            encoding="utf-8",
-        )
+        write(build)
+        (build / "README.md").write_text(_readme(job, base, steps) if readme is None else readme, encoding="utf-8")
         build.chmod(0o700)
         if target.exists():  # saved before, by a process that ended before the run did
             target.rename(job.run.path / ".adapter.before")
@@ -68,3 +62,14 @@ def save_adapter(model: Any, tokenizer: PreTrainedTokenizerBase, job: Job, *, ba
             where=str(target),
         ) from error
     job.emit(AdapterSaved(path=str(target), size_bytes=folder_bytes(target)))
+
+
+def _readme(job: Job, base: Path, steps: int) -> str:
+    return README.format(
+        run=job.run.id,
+        model=job.config.model,
+        steps=steps,
+        batch=job.config.recipe.effective_batch,
+        path=job.run.adapter,
+        base=base,
+    )

@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-import torch
-from peft import PeftModel
-from transformers import GenerationConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
-from kto_tui.backends.hf.relief import Relieved
+from kto_tui.backends.training.relief import Relieved
+from kto_tui.backends.training.rows import PreparedRows
 from kto_tui.data.behaviour import Behaviour, mean_words, shows
+from kto_tui.data.prepare.tokens import messages
 from kto_tui.data.rows import text_of
+from kto_tui.data.sources import Source
 from kto_tui.runs.events import Adjusted, Answer, Sampled
 
 MAX_NEW_TOKENS = 64
@@ -20,35 +21,38 @@ class Sampler:
     """Answers the same prompts each time it is asked, so that answers can be compared across steps.
 
     Args:
-        model: policy to ask.
-        tokenizer: its tokenizer.
+        tokenizer: of the model that is asked.
         prompts: plain strings, or message lists for the chat template.
         behaviour: rule to measure, if the data set has one; the prompts are then its own, in its order.
-        base_model: context in which ``model`` answers as the base model.
+        generate: the new ids of each rendered text, greedily chosen and at most ``MAX_NEW_TOKENS`` (asked for anew each
+            time), by the model as it stands; told whether the tokenizer is to add its special tokens.
+        base_model: context in which ``generate`` is that of the base model.
+        ends: ids that end an answer.
         told: told of a relief when memory runs out.
+        release: gives back what a failed try left.
     """
 
     def __init__(
         self,
-        model: PeftModel,
         tokenizer: PreTrainedTokenizerBase,
         prompts: list[Any],
         behaviour: Behaviour | None,
+        generate: Callable[[Sequence[str], bool], list[list[int]]],
         base_model: Callable[[], AbstractContextManager[None]],
+        ends: Sequence[int],
         told: Callable[[Adjusted], None] = lambda _: None,
+        release: Callable[[], None] = lambda: None,
     ) -> None:
-        self._model = model
         self._tokenizer = tokenizer
         self._behaviour = behaviour
+        self._generate = generate
         self._base_model = base_model
+        self._ends = frozenset(ends)
         self._chat = not all(isinstance(prompt, str) for prompt in prompts)
         self._fixed = [self._rendered(prompt) for prompt in prompts]
         self._besides: list[tuple[str, str]] = []
         self._base: dict[str, Answer] = {}
-        self._rows = Relieved("sample_rows", len(prompts), told)
-        eos = model.get_base_model().generation_config.eos_token_id
-        ids = eos if isinstance(eos, list) else [eos]
-        self._ends = sorted({i for i in [*ids, tokenizer.eos_token_id] if i is not None})
+        self._rows = Relieved("sample_rows", len(prompts), told, release)
 
     def _rendered(self, prompt: Any) -> tuple[str, str]:  # noqa: ANN401 - a string or messages
         """What is shown of a prompt, and the text the model gets."""
@@ -80,38 +84,13 @@ class Sampler:
 
         def some(rows: int) -> tuple[Answer, ...]:
             parts = [asked[i : i + rows] for i in range(0, len(asked), rows)]
-            return tuple(answer for part in parts for answer in self._generate(part))
+            return tuple(answer for part in parts for answer in self._answered(part))
 
         return self._rows.run(some)
 
-    def _generate(self, asked: Sequence[tuple[str, str]]) -> list[Answer]:
-        side, self._tokenizer.padding_side = self._tokenizer.padding_side, "left"
-        try:
-            # Chat templates already hold the special tokens.
-            batch = self._tokenizer(
-                [text for _, text in asked], return_tensors="pt", padding=True, add_special_tokens=not self._chat
-            )
-        finally:
-            self._tokenizer.padding_side = side
-        device = next(self._model.parameters()).device
-        was_training = self._model.training
-        self._model.eval()
-        try:
-            with torch.no_grad():
-                generated = self._model.generate(
-                    input_ids=batch["input_ids"].to(device),
-                    attention_mask=batch["attention_mask"].to(device),
-                    generation_config=GenerationConfig(
-                        max_new_tokens=MAX_NEW_TOKENS,
-                        do_sample=False,
-                        use_cache=True,
-                        eos_token_id=self._ends or None,
-                        pad_token_id=self._tokenizer.pad_token_id,
-                    ),
-                )
-        finally:
-            self._model.train(was_training)
-        new = generated[:, batch["input_ids"].shape[1] :].tolist()
+    def _answered(self, asked: Sequence[tuple[str, str]]) -> list[Answer]:
+        # Chat templates already hold the special tokens.
+        new = self._generate([text for _, text in asked], not self._chat)
         return [self._answer(title, ids) for (title, _), ids in zip(asked, new, strict=True)]
 
     def _answer(self, title: str, ids: list[int]) -> Answer:
@@ -152,3 +131,10 @@ class Sampler:
             / len(fixed),
             behaviour=None if rule is None else rule.title,
         )
+
+
+def fixed_prompts(source: Source, rows: PreparedRows) -> list[Any]:
+    """What a ``Sampler`` asks: the data set's own prompts, else the first few held-out ones."""
+    if source.behaviour is not None:
+        return [[{"role": "user", "content": prompt.text}] for prompt in source.behaviour.prompts]
+    return [prompt if isinstance(prompt, str) else messages(prompt) for prompt in rows.sample_prompts]

@@ -1,22 +1,21 @@
 """Whether a run can go on from its newest checkpoint, and what there is to say about it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from kto_tui.backends.base import Job
-from kto_tui.backends.hf.device import Device
-from kto_tui.backends.hf.kto.reference import model_fingerprint
-from kto_tui.backends.hf.rows import PreparedRows
+from kto_tui.backends.training.reference import model_fingerprint
+from kto_tui.backends.training.rows import PreparedRows
 from kto_tui.data.sources import Source
-from kto_tui.environment import TRAINING_PACKAGES, installed
+from kto_tui.environment import installed
 from kto_tui.errors import UserError
 from kto_tui.recipe import Value
 from kto_tui.runs.checkpoints import Checkpoint, newest_valid
 from kto_tui.runs.events import Noted, Resumed
 from kto_tui.runs.state import RunState
 
-PACKAGES = ("kto-tui", *TRAINING_PACKAGES, "tokenizers")
 # What may change under a run: recovery lowers the first three, the others change nothing that is learnt.
 FREE = frozenset(
     {
@@ -38,16 +37,25 @@ class Facts(msgspec.Struct, frozen=True):
     recipe: dict[str, Value]
 
 
-def facts(job: Job, source: Source, rows: PreparedRows, folder: Path, device: Device) -> Facts:
-    """Those of ``job``, whose base model was read from ``folder``."""
+def facts(job: Job, source: Source, rows: PreparedRows, folder: Path, device: str, packages: Sequence[str]) -> Facts:
+    """Those of ``job``, on which its figures depend.
+
+    Args:
+        job: the run.
+        source: of its rows.
+        rows: as they are trained on.
+        folder: where the base model was read from.
+        device: what it runs on and in which precision, such as "cpu bf16".
+        packages: whose versions may change a result; those that are not installed are left out.
+    """
     heldout = {} if source.heldout is None else {"heldout": source.heldout.fingerprint}
     return Facts(
-        versions={name: version for name in PACKAGES if (version := installed(name)) is not None},
+        versions={name: version for name in packages if (version := installed(name)) is not None},
         fingerprints={
             "data": source.dataset.fingerprint,
             "model": model_fingerprint(folder, strict=False),
             "windows": rows.fingerprint,
-            "device": f"{device.type} {device.precision}",
+            "device": device,
             **heldout,
         },
         recipe=msgspec.to_builtins(job.config.recipe),
@@ -79,6 +87,11 @@ def newest(job: Job, now: Facts, before: RunState) -> Checkpoint | None:
     return found
 
 
+def same_windows(found: Checkpoint, now: Facts) -> bool:
+    """Whether the windows that ``found`` was trained on are the ones there are ``now``."""
+    return found.manifest.fingerprints.get("windows") == now.fingerprints["windows"]
+
+
 def _refuse(job: Job, found: Checkpoint, now: Facts) -> None:
     saved = found.manifest
     places = {"data": job.config.data, "model": job.config.model}
@@ -103,7 +116,7 @@ def _refuse(job: Job, found: Checkpoint, now: Facts) -> None:
         )
     same_tools = all(saved.versions.get(name) == now.versions.get(name) for name in PREPARED_BY)
     same_length = saved.recipe.get("max_length") == now.recipe["max_length"]
-    if same_tools and same_length and saved.fingerprints.get("windows") != now.fingerprints["windows"]:
+    if same_tools and same_length and not same_windows(found, now):
         raise UserError(
             f"The rows are prepared otherwise than for the checkpoint of step {found.step}: another tokenizer, "
             "other choices about the data, or a trial",
@@ -117,7 +130,7 @@ def _notes(found: Checkpoint, now: Facts) -> list[str]:
     saved = found.manifest
     versions = [
         f"{name} {saved.versions.get(name, 'missing')}, now {now.versions.get(name, 'missing')}"
-        for name in PACKAGES
+        for name in {**now.versions, **saved.versions}
         if saved.versions.get(name) != now.versions.get(name)
     ]
     notes = []

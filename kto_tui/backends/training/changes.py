@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from torch.optim.lr_scheduler import LambdaLR
-
 from kto_tui.backends.base import Job
-from kto_tui.backends.hf.intervals import Intervals
+from kto_tui.backends.training.intervals import Intervals
 from kto_tui.errors import UserError
 from kto_tui.runs.control import Setting
 from kto_tui.runs.events import Adjusted, Marked, Noted
@@ -72,14 +70,7 @@ class Changes:
         return True
 
 
-def scale_learning_rate(scheduler: LambdaLR, peak: float) -> None:
-    """Let ``scheduler`` go on as if its peak rate had always been ``peak``, and its optimizer follow at once.
-
-    The same peak changes nothing, so that a resumed run may set it again. Every schedule of
-    ``transformers.get_scheduler`` that a recipe can name is a LambdaLR.
-    """
-    scheduler.base_lrs = [peak for _ in scheduler.base_lrs]
-    rates = [peak * factor(scheduler.last_epoch) for factor in scheduler.lr_lambdas]
-    for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
-        group["initial_lr"], group["lr"] = peak, rate
-    scheduler._last_lr = rates  # noqa: SLF001 - what get_last_lr, and so the curve, reads
+def last_step(job: Job, planned: int) -> int:
+    """The step that ends training: as ``planned``, or as asked."""
+    asked = job.settings().get("stop_after")
+    return min(planned, asked) if isinstance(asked, int) else planned

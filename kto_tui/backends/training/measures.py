@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from kto_tui.backends.base import Job, StopRequested
 from kto_tui.backends.faults import first_line, is_out_of_memory
-from kto_tui.backends.hf.rewards import HeldoutRewards
-from kto_tui.backends.hf.sampling import Sampler
+from kto_tui.backends.training.answers import Sampler
+from kto_tui.backends.training.rewards import HeldoutRewards
 from kto_tui.runs.events import AnyEvent, Noted
 from kto_tui.runs.state import RunState
 

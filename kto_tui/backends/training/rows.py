@@ -8,7 +8,7 @@ import transformers
 from transformers import PreTrainedTokenizerBase
 
 from kto_tui.backends.base import Job
-from kto_tui.backends.hf.tokenizer import require_chat_template
+from kto_tui.backends.training.tokenizer import require_chat_template
 from kto_tui.data.prepare import Prepared, PreparedRow, Settings, Window, prepare
 from kto_tui.data.rows import Message, Row, require_both_labels
 from kto_tui.data.sources import Source

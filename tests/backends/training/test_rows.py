@@ -1,16 +1,17 @@
 """Rows of a file on their way to a training: lazily, with whatever is wrong named by the file."""
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from transformers import PreTrainedTokenizerBase
 
 from kto_tui.backends.base import Job
-from kto_tui.backends.hf.rewards import HeldoutRewards
-from kto_tui.backends.hf.rows import SAMPLE_PROMPTS, PreparedRows, prepare_rows
-from kto_tui.backends.hf.tokenizer import load_tokenizer
+from kto_tui.backends.training.rewards import HeldoutRewards
+from kto_tui.backends.training.rows import SAMPLE_PROMPTS, PreparedRows, prepare_rows
+from kto_tui.backends.training.tokenizer import load_tokenizer
 from kto_tui.data.prepare import PreparedRow, Rows, Windows
 from kto_tui.data.sources import open_source
 from kto_tui.errors import UserError
@@ -82,17 +83,14 @@ def test_rewards_are_those_of_the_heldout_rows_in_order_of_length(
 ) -> None:
     rows, _ = prepared(tokenizer, tmp_path, make_rows(80), heldout_share=0.25)
 
-    class Scorer:
-        """Gives a row its line, and less under the reference, which is asked first."""
+    asked: list[PreparedRow] = []
 
-        model = torch.nn.Linear(1, 1)
-        asked = 0
+    def score(pack: Sequence[PreparedRow]) -> list[float]:
+        """Gives a row its line, and nothing under the reference, which is asked first."""
+        asked.extend(pack)
+        return [float(row.line * (len(asked) > len(rows.heldout))) for row in pack]
 
-        def matched(self, pack: list[PreparedRow]) -> tuple[torch.Tensor]:
-            self.asked += len(pack)
-            return (torch.tensor([float(row.line * (self.asked > len(rows.heldout))) for row in pack]),)
-
-    scored = HeldoutRewards(Scorer(), rows.heldout, torch.no_grad, beta=0.5, max_rows=3)  # type: ignore[arg-type]
+    scored = HeldoutRewards(score, rows.heldout, nullcontext, beta=0.5, max_rows=3)
     rewards, labels = scored.rewards()
     ordered = sorted(rows.heldout, key=lambda row: row.length)
     assert rewards.tolist() == [row.line / 2 for row in ordered]

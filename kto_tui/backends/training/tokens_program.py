@@ -1,7 +1,8 @@
-"""The tokenizer program: ``python -m kto_tui.backends.hf.tokens_program MODEL``; see ``kto_tui.data.tokens.protocol``.
+"""The tokenizer program: ``python -m kto_tui.backends.training.tokens_program MODEL``.
 
-MODEL is a folder or a hub id; nothing is downloaded and no code of a model is run. The program ends soon after its
-standard input, so that none is left behind whatever became of the process that started it.
+It speaks as ``kto_tui.data.tokens.protocol`` says. MODEL is a folder or a hub id; nothing is downloaded and no code of
+a model is run. The program ends soon after its standard input, so that none is left behind whatever became of the
+process that started it.
 """
 
 import argparse
@@ -75,7 +76,7 @@ class Tokens:
             raise UserError("Counting tokens needs transformers", mend=f"Install with: {INSTALL}")
         # A tokenizer does without PyTorch, whose import would take four times as long and three times the memory.
         sys.modules["torch"] = None  # type: ignore[assignment]
-        from kto_tui.backends.hf.tokenizer import load_tokenizer
+        from kto_tui.backends.training.tokenizer import load_tokenizer
 
         self._tokenizer: PreTrainedTokenizerBase = load_tokenizer(folder)
         added = self._tokenizer.added_tokens_decoder
@@ -90,7 +91,7 @@ class Tokens:
         return Answer(rendered=render(row, decode=self._decode, special=self._special, max_length=request.max_length))
 
     def _tokens(self, row: Row) -> TokenRow:
-        from kto_tui.backends.hf.tokenizer import require_chat_template
+        from kto_tui.backends.training.tokenizer import require_chat_template
 
         if not isinstance(row.prompt, str):
             require_chat_template(self._tokenizer, self._model)
@@ -140,6 +141,6 @@ def main(model: str) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m kto_tui.backends.hf.tokens_program")
+    parser = argparse.ArgumentParser(prog="python -m kto_tui.backends.training.tokens_program")
     parser.add_argument("model", metavar="MODEL")
     main(parser.parse_args().model)

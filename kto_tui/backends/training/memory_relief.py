@@ -1,80 +1,32 @@
-"""What keeps one bad batch from ending a night's run, and what ends it when the night would be wasted."""
+"""What is tried when memory runs out inside a training step: smaller packs, then fewer tokens."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from typing import Protocol, TypeVar
 
 import msgspec
-import torch
 
-from kto_tui.backends.faults import TrainingError, is_out_of_memory
-from kto_tui.backends.hf.kto.step import KtoStep, LossSettings, Share, StepResult
-from kto_tui.backends.hf.relief import release
+from kto_tui.backends.faults import is_out_of_memory
+from kto_tui.backends.training.share import Share
 from kto_tui.data.prepare import PreparedRow, Window
 from kto_tui.runs.events import Adjusted
 
-# So many steps in a row without a finite loss and gradient end the run.
-PATIENCE = 3
-# fp16's scaler starts at 2^16 and halves with every infinite gradient, which it skips itself: after so many in a row
-# the gradients are infinite at any scale.
-SCALER_PATIENCE = 20
-# A reward beyond this saturates the loss: the policy has left the reference far behind.
-RUNAWAY_REWARD = 50.0
+R = TypeVar("R")
 
 
-def _lines(rows: Window) -> str:
-    return ", ".join(str(row.line) for row in sorted(rows, key=lambda row: row.line))
-
-
-class StepGuard:
-    """Skips steps whose loss or gradients are not finite, and ends the run after three in a row.
+class Step(Protocol):
+    """What can be made smaller about a step, which looks at it anew each time it runs.
 
     Attributes:
-        in_a_row: steps skipped since the last good one.
-        rescaled: those since then that the gradient scaler skipped.
+        micro_batch: rows per pack, at most.
+        room: tokens of a pass without gradient, as a multiple of the largest gradient pack's.
     """
 
-    def __init__(self, note: Callable[[str], None], *, learning_rate: float) -> None:
-        self._note = note
-        self._learning_rate = learning_rate
-        self.in_a_row = self.rescaled = 0
+    micro_batch: int
+    room: int
 
-    def passes(
-        self, result: StepResult, rows: Window, *, gradients_finite: bool, settings: LossSettings, scaled: bool = False
-    ) -> bool:
-        """Whether the step may be taken. ``scaled``: a gradient scaler skips infinite gradients itself.
-
-        Raises:
-            TrainingError: it may not, for the third time in a row.
-        """
-        loss_finite = bool(torch.isfinite(result.loss))
-        if loss_finite and gradients_finite:
-            self.in_a_row = self.rescaled = 0
-            return True
-        if scaled and loss_finite and self.rescaled < SCALER_PATIENCE:
-            self.rescaled += 1
-            return True
-        self.in_a_row += 1
-        what = "the gradient is" if loss_finite else "the loss is"
-        where = f"rows at lines {_lines(rows)}"
-        if self.in_a_row < PATIENCE:
-            self._note(f"Step skipped: {what} not a finite number ({where})")
-            return False
-        raise TrainingError(
-            f"{what.capitalize()} not a finite number for {PATIENCE} steps in a row",
-            mend=self._advice(result, settings),
-            cause="not_finite",
-            where=where,
-        )
-
-    def _advice(self, result: StepResult, settings: LossSettings) -> str:
-        if not torch.isfinite(result.reference).all():
-            return "The base model itself gives these rows no finite score: set precision to fp32, or remove the rows"
-        rewards = settings.beta * result.log_ratios[torch.isfinite(result.log_ratios)].abs()
-        if settings.beta > 1 and rewards.numel() and float(rewards.max()) > RUNAWAY_REWARD:
-            return f"Lower beta, now {settings.beta:g}, to 0.1, and learning_rate, now {self._learning_rate:g}"
-        return (
-            f"Lower learning_rate, now {self._learning_rate:g}, to a tenth; set precision to fp32 if that does not help"
-        )
+    @property
+    def reference_model(self) -> object:
+        """None where the reference cannot be scored again, in smaller packs."""
 
 
 class MemoryRelief:
@@ -87,27 +39,37 @@ class MemoryRelief:
         told: what was changed.
         long_rows: "cut" halves the completion of the longest row of the window, "skip" leaves that row out.
         checkpointing: whether activations are recomputed.
+        release: gives back what a failed try left; called when its traceback, which holds on to arrays, is gone.
 
     Attributes:
         changed: windows that memory did not hold as they were, by index.
     """
 
-    def __init__(self, told: Callable[[Adjusted], None], *, long_rows: str, checkpointing: bool) -> None:
+    def __init__(
+        self,
+        told: Callable[[Adjusted], None],
+        *,
+        long_rows: str,
+        checkpointing: bool,
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
         self._told = told
+        self._release = release
         self._cuts = long_rows == "cut"
         self._checkpointing = checkpointing
         self._lines: set[int] = set()
         self.changed: dict[int, Window] = {}
 
     def run(
-        self,
-        step: KtoStep,
-        share: Share,
-        backward: Callable[[torch.Tensor], None],
-        unsynchronised: Callable[[], AbstractContextManager[None]],
-        forget: Callable[[], None],
-    ) -> tuple[StepResult, Share]:
-        """``step.run``; returns the rows it was run on too. ``forget`` drops gradients that a failed try left.
+        self, step: Step, share: Share, attempt: Callable[[Share], R], forget: Callable[[], None]
+    ) -> tuple[R, Share]:
+        """The result of ``attempt``, and the rows it was run on.
+
+        Args:
+            step: whose sizes are lowered.
+            share: the rows of the step.
+            attempt: runs the step on rows.
+            forget: drops gradients that a failed try left.
 
         Raises:
             RuntimeError, MemoryError: memory ran out and nothing is left to try here, or another fault.
@@ -117,7 +79,7 @@ class MemoryRelief:
         index = share.index
         while True:
             try:
-                return step.run(share, backward, unsynchronised), share
+                return attempt(share), share
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or share.ranks > 1 or step.reference_model is None:
                     raise
@@ -125,9 +87,9 @@ class MemoryRelief:
                     self._checkpointing and self._has_more(share)
                 ):
                     raise
-            # Outside the handler: the failed try's tensors hang on its traceback.
+            # Outside the handler: the failed try's arrays hang on its traceback.
             forget()
-            release()
+            self._release()
             if smaller:
                 continue
             share = self._fewer_tokens(share)
@@ -138,7 +100,7 @@ class MemoryRelief:
         because = f"memory ran out; {because}"
         self._told(Adjusted(name=name, before=before, after=after, because=because, by="recovery"))
 
-    def _smaller_packs(self, step: KtoStep, share: Share) -> bool:
+    def _smaller_packs(self, step: Step, share: Share) -> bool:
         """Whether there was something left to make smaller."""
         if step.micro_batch > 1 and len(share.rows) > 1:
             before, step.micro_batch = step.micro_batch, min(step.micro_batch, len(share.rows)) // 2

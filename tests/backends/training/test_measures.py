@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 
 from kto_tui.backends.base import Job, StopRequested
-from kto_tui.backends.hf.measures import Measures
-from kto_tui.backends.hf.relief import Relieved
-from kto_tui.backends.hf.rewards import HeldoutRewards
+from kto_tui.backends.training.measures import Measures
+from kto_tui.backends.training.relief import Relieved
+from kto_tui.backends.training.rewards import HeldoutRewards
 from kto_tui.data.prepare import PreparedRow
 from kto_tui.recipe import Recipe
 from kto_tui.runs.config import RunConfig
@@ -23,24 +21,26 @@ ROWS = [PreparedRow(line, line % 2 == 0, (1,) * line, (2, 3)) for line in range(
 
 
 class Scorer:
-    """Scores a row by its line, more at every pass, and holds ``room`` rows."""
-
-    shares_prompts = False
+    """Scores a row by its line, and holds ``room`` rows."""
 
     def __init__(self, room: int) -> None:
-        self.model = SimpleNamespace(training=True, eval=lambda: None, train=lambda mode: None)
         self.room = room
         self.passes: list[int] = []
+        self.released = 0
 
-    def matched(self, rows: Sequence[PreparedRow], *, keep: bool = False) -> tuple[torch.Tensor, None]:
+    def __call__(self, rows: Sequence[PreparedRow]) -> list[float]:
         if len(rows) > self.room:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise RuntimeError("CUDA out of memory")
         self.passes.append(len(rows))
-        return torch.tensor([float(row.line) for row in rows]), None
+        return [float(row.line) for row in rows]
+
+    def release(self) -> None:
+        self.released += 1
 
 
-def heldout(scorer: Any, told: list[AnyEvent]) -> HeldoutRewards:
-    return HeldoutRewards(scorer, ROWS, nullcontext, beta=0.5, max_rows=8, told=told.append)
+def heldout(scorer: Scorer, told: list[AnyEvent]) -> HeldoutRewards:
+    options: dict[str, Any] = {"told": told.append, "release": scorer.release}
+    return HeldoutRewards(scorer, ROWS, nullcontext, beta=0.5, max_rows=8, **options)
 
 
 def job(told: list[AnyEvent], folder: Path) -> Job:
@@ -70,6 +70,7 @@ def test_held_out_rows_are_scored_with_the_reference_in_equal_passes() -> None:
         ("heldout_rows", 8, 4, "recovery"),
         ("heldout_rows", 4, 2, "recovery"),
     ]
+    assert scorer.released == 2
     scorer.passes = []
     rewards.evaluate(3)
     assert scorer.passes == [2] * 4, "what was learnt of memory holds"
@@ -77,7 +78,7 @@ def test_held_out_rows_are_scored_with_the_reference_in_equal_passes() -> None:
 
 def test_a_measure_that_memory_does_not_hold_is_left_out_with_a_note(tmp_path: Path) -> None:
     told = list[AnyEvent]()
-    sampler: Any = Asked(torch.OutOfMemoryError("CUDA out of memory"))
+    sampler: Any = Asked(RuntimeError("CUDA out of memory"))
     measures = Measures(job(told, tmp_path), heldout(Scorer(room=0), told), sampler)
     measures.evaluate(7)
     measures.sample(7)
@@ -105,5 +106,5 @@ def test_one_row_that_is_too_much_gives_up() -> None:
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        Relieved("sample_rows", 5, told.append).run(work)
+        Relieved("sample_rows", 5, told.append, lambda: None).run(work)
     assert [(one.before, one.after) for one in told] == [(5, 2), (2, 1)]

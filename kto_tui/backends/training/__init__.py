@@ -1,0 +1,1 @@
+"""What every backend's training does alike; knows no training library."""

@@ -29,6 +29,7 @@ def gauges(times: int) -> float:
     for i in range(times):
         telemetry.read(float(i))
     seconds = (time.process_time() - begin) / times
+    telemetry.close()
     child.communicate(b"\n")
     return seconds
 

@@ -40,6 +40,11 @@ def _watts(gpu: Gpu) -> str | None:
     return f"{draw} of {limit}" if draw and limit else limit or (draw and f"{draw} W")
 
 
+def _metal_limit(gpu: Gpu) -> str:
+    estimate = gpu.working_set_estimate_bytes
+    return f"Metal limit {units.size(gpu.working_set_bytes) if estimate is None else f'about {units.size(estimate)}'}"
+
+
 def _gpu(gpu: Gpu, *, planned: bool) -> list[str]:
     """Name and state, memory and driver, then the names of what the driver did not say."""
     capability = None if gpu.capability is None else "compute {}.{}".format(*gpu.capability)
@@ -52,8 +57,7 @@ def _gpu(gpu: Gpu, *, planned: bool) -> list[str]:
     second = [f"{_room(gpu.total_bytes, gpu.free_bytes)}{_held(gpu)}"]
     if gpu.unified:
         state = {"GPU cores": None if gpu.cores is None else f"{gpu.cores} GPU cores"}
-        limit = gpu.working_set_bytes
-        second += ["shared with host", *([] if planned else [f"Metal limit {units.size(limit)}"])]
+        second += ["shared with host", *([] if planned else [_metal_limit(gpu)])]
     versions = {"driver": gpu.driver} | ({"CUDA": gpu.cuda} if gpu.kind == "cuda" else {})
     second += [f"{word} {version}" for word, version in versions.items() if version]
     silent = [name for name, value in (state | ({} if gpu.unified else versions)).items() if value is None]

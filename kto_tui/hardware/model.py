@@ -62,6 +62,7 @@ class Gpu(msgspec.Struct, frozen=True):
         mig: whether this is a MIG instance.
         cores: GPU cores as Apple counts them.
         working_set_bytes: Metal's memory limit where one is set by ``iogpu.wired_limit_mb``.
+        working_set_estimate_bytes: about the working set that Metal recommends where none is set.
         others: programs on it other than this one, largest first.
     """
 
@@ -83,6 +84,7 @@ class Gpu(msgspec.Struct, frozen=True):
     utilization_percent: int | None = None
     cores: int | None = None
     working_set_bytes: int | None = None
+    working_set_estimate_bytes: int | None = None
     others: tuple[GpuProcess, ...] | None = None
 
 

@@ -37,7 +37,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What came out of one run. Final values are means of the last tenth of the curve; None is unknown.
 
     Attributes:
-        peak_bytes: most memory seen in use on the GPU, else by the process.
+        peak_bytes: most memory seen in use on the GPU, else by the backend's allocator, else by the process.
         seconds: spent on training steps.
         watt_hours: that the GPU drew while its gauges were read.
     """
@@ -77,7 +77,8 @@ def outcome(one: Reading) -> Outcome:
     state, steps, gauges = one.state, one.curves.steps, one.curves.gauges
     accuracies = [evaluated.accuracy for evaluated in state.evaluations]
     seconds, tokens = last(one.passed["seconds"]), last(one.passed["tokens"])
-    gpu_peak = highest(gauges["gpu_used_bytes"])
+    # On a GPU all that is used; else what the allocator had, which a process's own memory may leave out.
+    peaks = (highest(gauges["gpu_used_bytes"]), state.allocator_peak_bytes, highest(gauges["process_bytes"]))
     return Outcome(
         id=one.run.id,
         title=one.about.title,
@@ -90,7 +91,7 @@ def outcome(one: Reading) -> Outcome:
         heldout_best=best(accuracies),
         heldout_last=accuracies[-1] if accuracies else None,
         tokens_per_second=tokens / seconds if tokens is not None and seconds else None,
-        peak_bytes=highest(gauges["process_bytes"]) if gpu_peak is None else gpu_peak,
+        peak_bytes=next((peak for peak in peaks if peak is not None), None),
         seconds=seconds,
         watt_hours=None if state.joules is None else state.joules / 3600,
     )

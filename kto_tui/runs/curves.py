@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar, cast
 
-from kto_tui.runs.events import AnyEvent, Evaluated, GaugesRead, Resumed, StepCompleted
+from kto_tui.runs.events import AllocatorRead, AnyEvent, Evaluated, GaugesRead, Resumed, StepCompleted
 
 LIMIT = 2048  # buckets: more than twice the dots across any terminal
 PENDING = 1 << 16  # points
@@ -23,8 +23,10 @@ HELDOUT_METRICS = (
     "reward_undesirable",
 )
 GAUGES = (
-    "process_bytes", "host_available_bytes", "cpu_percent", "gpu_used_bytes", "gpu_percent", "gpu_celsius", "gpu_watts",
+    "process_bytes", "host_available_bytes", "wired_bytes", "cpu_percent", "gpu_used_bytes", "gpu_percent",
+    "gpu_celsius", "gpu_watts",
 )  # fmt: skip
+ALLOCATOR = ("active_bytes", "cache_bytes", "peak_bytes")
 
 
 _Cell = TypeVar("_Cell", int, float)
@@ -202,12 +204,14 @@ class Curves:
         steps: by ``STEP_METRICS``; x is the optimizer step.
         heldout: by ``HELDOUT_METRICS``; x is the optimizer step.
         gauges: by ``GAUGES``; x is seconds since the first gauge was read.
+        allocator: by ``ALLOCATOR``; x as that of the gauges.
     """
 
     def __init__(self) -> None:
         self.steps = {name: Series() for name in STEP_METRICS}
         self.heldout = {name: Series() for name in HELDOUT_METRICS}
         self.gauges = {name: Series() for name in GAUGES}
+        self.allocator = {name: Series() for name in ALLOCATOR}
         self._began: float | None = None
 
     def add(self, events: Iterable[AnyEvent]) -> None:
@@ -215,12 +219,17 @@ class Curves:
         steps: list[StepCompleted] = []
         heldout: list[Evaluated] = []
         gauges: list[GaugesRead] = []
+        allocator: list[AllocatorRead] = []
         for event in events:
             match event:
                 case StepCompleted():
                     steps.append(event)
                 case GaugesRead():
                     gauges.append(event)
+                    self._began = event.t if self._began is None else self._began
+                case AllocatorRead():
+                    allocator.append(event)
+                    self._began = event.t if self._began is None else self._began
                 case Evaluated():
                     heldout.append(event)
                 case Resumed():
@@ -229,9 +238,9 @@ class Curves:
                     for series in (*self.steps.values(), *self.heldout.values()):
                         series.cut(event.step)
         self._take(steps, heldout)
-        if gauges:
-            began = self._began = gauges[0].t if self._began is None else self._began
-            _extend(self.gauges, [event.t - began for event in gauges], gauges)
+        began = self._began or 0.0
+        _extend(self.gauges, [event.t - began for event in gauges], gauges)
+        _extend(self.allocator, [event.t - began for event in allocator], allocator)
 
     def _take(self, steps: list[StepCompleted], heldout: list[Evaluated]) -> None:
         _extend(self.steps, [event.step for event in steps], steps)

@@ -161,10 +161,18 @@ class Sampled(Event, frozen=True, kw_only=True, tag="sampled"):
 
 
 class GaugesRead(Event, frozen=True, kw_only=True, gc=False, tag="gauges_read"):
-    """What the supervisor measured; also the heartbeat. Bytes, percent of one core, degrees Celsius, watts."""
+    """What the supervisor measured; also the heartbeat. Bytes, percent of one core, degrees Celsius, watts.
+
+    Attributes:
+        wired_bytes: host memory that can be neither paged nor compressed, where the system counts it (macOS).
+        gpu_used_bytes: by all programs.
+        gpu_total_bytes: where the GPU shares the host's memory, all of that.
+        thermal_pressure: macOS's word: nominal, moderate, heavy, trapping or sleeping.
+    """
 
     process_bytes: int | None = None
     host_available_bytes: int | None = None
+    wired_bytes: int | None = None
     cpu_percent: float | None = None
     gpu_used_bytes: int | None = None
     gpu_total_bytes: int | None = None
@@ -172,6 +180,21 @@ class GaugesRead(Event, frozen=True, kw_only=True, gc=False, tag="gauges_read"):
     gpu_percent: float | None = None
     gpu_celsius: float | None = None
     gpu_watts: float | None = None
+    thermal_pressure: str | None = None
+
+
+class AllocatorRead(Event, frozen=True, kw_only=True, gc=False, tag="allocator_read"):
+    """What the backend's memory allocator says of itself inside the training process, where nobody else can ask.
+
+    Attributes:
+        active_bytes: in arrays that are in use.
+        cache_bytes: freed and kept for reuse; not part of ``active_bytes``.
+        peak_bytes: most that was active since the process began or the peak was reset.
+    """
+
+    active_bytes: int
+    cache_bytes: int
+    peak_bytes: int
 
 
 class PeakMeasured(Event, frozen=True, kw_only=True, tag="peak_measured"):
@@ -239,6 +262,7 @@ AnyEvent = (
     | Evaluated
     | Sampled
     | GaugesRead
+    | AllocatorRead
     | PeakMeasured
     | CheckpointSaved
     | AdapterSaved

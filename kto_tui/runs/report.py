@@ -87,7 +87,7 @@ _LINES: dict[type, Callable[[Any], str]] = {
 
 
 def event_line(event: AnyEvent, state: RunState) -> str | None:
-    """One plain line for ``event``; None for events that need none (gauges)."""
+    """One plain line for ``event``; None for events that need none (gauges, allocator)."""
     if isinstance(event, StepCompleted):
         return step_line(event, state)
     words = _LINES.get(type(event))
@@ -108,10 +108,12 @@ def _peak_words(event: PeakMeasured) -> list[str]:
 def step_line(event: StepCompleted, state: RunState) -> str:
     """One step's figures."""
     memory = state.gauges.process_bytes if state.gauges else None
+    # What Metal has of unified memory is not part of the process's own; the allocator inside it counts that.
+    allocator = f", allocator {units.size(state.allocator.active_bytes)}" if state.allocator else ""
     return (
         f"step {event.step}/{event.total_steps}  loss {units.metric(event.loss)}  "
         f"margin {units.metric(event.margin, 2, signed=True)}  KL {units.metric(event.kl, 2)}  "
-        f"{units.metric(event.tokens_per_second, 0)} tok/s  memory {units.size(memory)}  "
+        f"{units.metric(event.tokens_per_second, 0)} tok/s  memory {units.size(memory)}{allocator}  "
         f"left {units.duration(state.remaining_seconds)}"
     )
 
@@ -145,6 +147,8 @@ def summary_lines(state: RunState) -> list[str]:
         )
     if state.peak is not None:
         lines.append(f"Peak memory               {'   '.join(_peak_words(state.peak))}")
+    if state.allocator_peak_bytes is not None:
+        lines.append(f"Peak of the allocator     {units.size(state.allocator_peak_bytes)}")
     return lines
 
 

@@ -8,6 +8,7 @@ import msgspec
 from kto_tui.runs.events import (
     AdapterSaved,
     Adjusted,
+    AllocatorRead,
     AnyEvent,
     CheckpointSaved,
     DataPrepared,
@@ -60,6 +61,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         recent: time and step of the newest points of the curves, for the speed.
         joules: that the GPU drew while its gauges were read; None where it does not say.
+        allocator_peak_bytes: the highest of all training processes.
     """
 
     started: WorkerStarted | None = None
@@ -75,6 +77,8 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     samples: tuple[Sampled, ...] = ()
     gauges: GaugesRead | None = None
     joules: float | None = None
+    allocator: AllocatorRead | None = None
+    allocator_peak_bytes: int | None = None
     peak: PeakMeasured | None = None
     checkpoints: tuple[CheckpointSaved, ...] = ()
     adapter: AdapterSaved | None = None
@@ -138,7 +142,7 @@ def fold(state: RunState, events: Sequence[AnyEvent]) -> RunState:
     now = {name: getattr(state, name) for name in RunState.__struct_fields__}
     lists: dict[str, list[Any]] = {name: list(now[name]) for name in (*_LISTS.values(), "notes", "recent")}
     for event in events:
-        # By far the most of a long run's events are these two.
+        # By far the most of a long run's events are these three.
         if isinstance(event, StepCompleted):
             now["last_step"] = event
             lists["recent"].append((event.t, event.step))
@@ -146,6 +150,10 @@ def fold(state: RunState, events: Sequence[AnyEvent]) -> RunState:
         if isinstance(event, GaugesRead):
             now["joules"] = _drawn(now["joules"], now["gauges"], event)
             now["gauges"] = event
+            continue
+        if isinstance(event, AllocatorRead):
+            now["allocator"] = event
+            now["allocator_peak_bytes"] = max(now["allocator_peak_bytes"] or 0, event.peak_bytes)
             continue
         field, kept = _LATEST.get(type(event)), _LISTS.get(type(event))
         if field is not None:

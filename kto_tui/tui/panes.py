@@ -7,13 +7,14 @@ from typing import Literal
 
 from kto_tui import units
 from kto_tui.runs.curves import Curves, Series
-from kto_tui.runs.events import GaugesRead, StepCompleted
+from kto_tui.runs.events import AllocatorRead, GaugesRead, StepCompleted
 from kto_tui.runs.state import RunState
 from kto_tui.tui.widgets.chart import Curve
 from kto_tui.tui.widgets.path import Point
 
 MINUTE = 60.0
 Axis = Literal["step", "min"]
+TIMED = ("gauges", "allocator")  # sources whose x is time
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,11 @@ class Trace:
     Attributes:
         source: which of ``Curves``' tables it is in.
         metric: its key there.
-        per: of a gauge: what one unit of the axis is, in the unit of the gauge.
+        per: of what is drawn over time: what one unit of the axis is, in the unit of the gauge.
     """
 
     name: str
-    source: Literal["steps", "heldout", "gauges"]
+    source: Literal["steps", "heldout", "gauges", "allocator"]
     metric: str
     per: float = 1.0
 
@@ -37,6 +38,7 @@ class Trace:
             "steps": curves.steps,
             "heldout": curves.heldout,
             "gauges": curves.gauges,
+            "allocator": curves.allocator,
         }
         return tables[self.source][self.metric]
 
@@ -44,7 +46,7 @@ class Trace:
         """What the chart draws of it."""
         series = self.series(curves)
         points, means = list(series.points()), list(series.means())
-        if self.source == "gauges":
+        if self.source in TIMED:
             points, means = _scaled(points, self.per), _scaled(means, self.per)
         return Curve(self.name, points, style, means)
 
@@ -62,6 +64,7 @@ class Pane:
         either: draw the first trace that has values, in place of all.
         optional: only there when a trace has values.
         unless: of the gauges: not there when that one has values.
+        though: of the gauges: there all the same when this one has values.
         most: what no value exceeds.
     """
 
@@ -72,16 +75,18 @@ class Pane:
     either: bool = False
     optional: bool = False
     unless: str = ""
+    though: str = ""
     most: float = math.inf
 
     @property
     def axis(self) -> Axis:
         """What its x is."""
-        return "min" if self.traces[0].source == "gauges" else "step"
+        return "min" if self.traces[0].source in TIMED else "step"
 
     def present(self, curves: Curves) -> bool:
         """Whether this run has it."""
-        if self.unless and curves.gauges[self.unless].known:
+        stays = self.though and curves.gauges[self.though].known
+        if self.unless and curves.gauges[self.unless].known and not stays:
             return False
         return not self.optional or any(trace.series(curves).known for trace in self.traces)
 
@@ -114,6 +119,11 @@ def _memory(gauges: GaugesRead) -> str:
     return f"{_gib(gauges.process_bytes)}{free}"
 
 
+def _ram(gauges: GaugesRead) -> str:
+    wired = "" if gauges.wired_bytes is None else f", wired {_gib(gauges.wired_bytes)}"
+    return f"{_gib(gauges.host_available_bytes)}{wired}"
+
+
 def _gib(n_bytes: int | None) -> str:
     return units.metric(None if n_bytes is None else n_bytes / units.GIB, 1)
 
@@ -132,7 +142,17 @@ def _speed(state: RunState, curves: Curves) -> str:
 
 
 def _gpu(gauges: GaugesRead) -> str:
-    return f"{units.metric(gauges.gpu_percent, 0)} %  {units.metric(gauges.gpu_celsius, 0)} °C"
+    heat = None if gauges.thermal_pressure is None else f"thermal {gauges.thermal_pressure}"
+    if gauges.gpu_celsius is not None or heat is None:
+        heat = f"{units.metric(gauges.gpu_celsius, 0)} °C"
+    return f"{units.metric(gauges.gpu_percent, 0)} %  {heat}"
+
+
+def _allocator(state: RunState, _: Curves) -> str:
+    now: AllocatorRead | None = state.allocator
+    if now is None:
+        return ""
+    return f"{_gib(now.active_bytes)} peak {_gib(now.peak_bytes)}"
 
 
 # In the order in which they are shown: the first four fill a terminal of 80 by 24.
@@ -186,6 +206,17 @@ PANES = (
     ),
     Pane("speed", "tokens/s", (Trace("tokens/s", "steps", "tokens_per_second"),), _speed),
     Pane(
+        "allocator",
+        "allocator GiB",
+        (
+            Trace("active", "allocator", "active_bytes", units.GIB),
+            Trace("cached", "allocator", "cache_bytes", units.GIB),
+            Trace("peak", "allocator", "peak_bytes", units.GIB),
+        ),
+        _allocator,
+        optional=True,
+    ),
+    Pane(
         "gpu",
         "GPU",
         (Trace("use %", "gauges", "gpu_percent"), Trace("°C", "gauges", "gpu_celsius")),
@@ -210,9 +241,13 @@ PANES = (
     Pane(
         "ram",
         "RAM free, GiB",
-        (Trace("free", "gauges", "host_available_bytes", units.GIB),),
-        _of_gauges(lambda gauges: _gib(gauges.host_available_bytes)),
+        (
+            Trace("free", "gauges", "host_available_bytes", units.GIB),
+            Trace("wired", "gauges", "wired_bytes", units.GIB),
+        ),
+        _of_gauges(_ram),
         optional=True,
         unless="gpu_percent",
+        though="wired_bytes",  # where the GPU's memory is the host's
     ),
 )

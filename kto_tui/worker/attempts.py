@@ -1,5 +1,6 @@
 """The training process of a run: measured while it lives, started again one rung lower when memory ran out."""
 
+import contextlib
 import select
 import signal
 import subprocess
@@ -83,13 +84,14 @@ class Attempts:
     def _attempt(self) -> int:
         self._shortage = None
         child = self._start()
-        telemetry, due = Telemetry(child.pid), 0.0
-        while child.poll() is None:
-            if (now := time.monotonic()) >= due:
-                self._writer.write(telemetry.read(now))
-                self._read()
-                due = now + GAUGE_SECONDS
-            select.select([], [], [], POLL_SECONDS)  # not sleep, which fails where libfaketime moves the clock
+        with contextlib.closing(Telemetry(child.pid)) as telemetry:
+            due = 0.0
+            while child.poll() is None:
+                if (now := time.monotonic()) >= due:
+                    self._writer.write(telemetry.read(now))
+                    self._read()
+                    due = now + GAUGE_SECONDS
+                select.select([], [], [], POLL_SECONDS)  # not sleep, which fails where libfaketime moves the clock
         self._writer.mend()
         while self._read():
             pass

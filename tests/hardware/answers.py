@@ -227,6 +227,25 @@ def mac(chip: str, gib: int, cores: int, performance: int, gpu_cores: int, **sys
     }
 
 
+def io_accelerator(percent: int, used_bytes: int) -> str:
+    """ioreg(8) ``-c IOAccelerator``, constructed; the keys as the AGX driver publishes them."""
+    counters = {
+        "In use system memory (driver)": 0, "Alloc system memory": 2 * used_bytes, "Tiler Utilization %": percent,
+        "recoveryCount": 0, "Device Utilization %": percent, "In use system memory": used_bytes,
+    }  # fmt: skip
+    statistics = ",".join(f'"{name}"={value}' for name, value in counters.items())
+    return (
+        "+-o AGXAcceleratorG16G  <class AGXAcceleratorG16G, id 0x1000, registered, active, busy 0, retain 99>\n"
+        f'    {{\n      "IOClass" = "AGXAcceleratorG16G"\n      "PerformanceStatistics" = {{{statistics}}}\n'
+        '      "gpu-core-count" = 10\n    }\n'
+    )
+
+
+def pressure(level: int) -> str:
+    """notifyutil(1) ``-g`` of the thermal pressure, constructed: the key and its state."""
+    return f"com.apple.system.thermalpressurelevel {level}\n"
+
+
 MACS = {
     "M1": mac("Apple M1", 16, 8, 4, 8),
     "M4": mac("Apple M4", 24, 10, 4, 10),

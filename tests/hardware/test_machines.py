@@ -10,8 +10,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kto_tui.hardware import Hardware, detect
+from kto_tui.hardware.apple import estimated_working_set
 from kto_tui.hardware.facts import hardware_rows
 from kto_tui.hardware.sources import in_background, run_command
 from tests.hardware.answers import (
@@ -114,27 +117,59 @@ def test_a_container_of_4_gib_and_one_and_a_half_cores(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "gib", "gpu_cores", "performance", "bf16"),
-    [("M1", 16, 8, 4, False), ("M4", 24, 10, 4, True), ("M4 Max", 128, 40, 12, True)],
+    ("name", "gib", "gpu_cores", "performance", "bf16", "about"),
+    [("M1", 16, 8, 4, False, "10.7"), ("M4", 24, 10, 4, True, "16.0"), ("M4 Max", 128, 40, 12, True, "96.0")],
 )
-def test_apple_silicon(name: str, gib: int, gpu_cores: int, performance: int, bf16: bool) -> None:
+def test_apple_silicon(name: str, gib: int, gpu_cores: int, performance: int, bf16: bool, about: str) -> None:
     here = detect(macos(MACS[name]))
     (gpu,) = here.gpus
     assert (here.device, here.accelerator, here.precision, here.system) == ("mps", "mps", "fp32", "macOS 15.1")
     assert (gpu.name, gpu.kind, gpu.unified, gpu.cores) == (f"Apple {name}", "apple", True, gpu_cores)
     assert (gpu.total_bytes, here.memory.total_bytes) == (gib * GIB, gib * GIB)
-    assert here.free_training_bytes == here.memory.available_bytes == 3 * gib * GIB // 4
+    assert here.memory.available_bytes == 3 * gib * GIB // 4
     assert gpu.working_set_bytes is None  # 0 lets macOS decide, which cannot be read without Metal
+    assert here.free_training_bytes == gpu.working_set_estimate_bytes
     assert (here.cpu.performance_cores, here.cpu.bf16, here.cpu.neon) == (performance, bf16, True)
     assert (here.cpu.avx512, here.cpu.amx) == (False, False)
     assert (here.memory.swap_total_bytes, here.memory.swap_free_bytes) == (2 * GIB, 1 * GIB)
     assert f"{gpu_cores} GPU cores" in facts(here)
-    assert "Metal limit unknown" in facts(here)
+    assert f"Metal limit about {about} GiB" in facts(here)
 
 
 def test_a_wired_limit_that_the_owner_set_bounds_what_is_free() -> None:
     here = detect(macos(mac("Apple M4", 24, 10, 4, 10, **{"iogpu.wired_limit_mb": "12288"})))
     assert here.gpus[0].working_set_bytes == here.free_training_bytes == 12 * GIB
+    assert here.gpus[0].working_set_estimate_bytes is None
+    assert "Metal limit 12.0 GiB" in facts(here)
+
+
+# What programs printed as Metal's recommendation, in GiB, on Macs of so much memory; the sources stand at the shares.
+RECOMMENDED = {
+    "15.6": {16: 10.67, 32: 21.33, 36: 27.0, 64: 48.0, 96: 72.0},
+    "26.1": {16: 11.84, 18: 13.32, 24: 17.76, 32: 24.96, 36: 28.08, 48: 37.44, 64: 51.84, 128: 107.52},
+}
+
+
+@pytest.mark.parametrize(("macos", "known"), RECOMMENDED.items())
+def test_the_estimated_working_set_is_what_macs_report(macos: str, known: dict[int, float]) -> None:
+    for gib, reported in known.items():
+        assert estimated_working_set(gib * GIB, macos) == pytest.approx(reported * GIB, abs=0.01 * GIB)
+
+
+@given(st.integers(1, 1024 * GIB), st.none() | st.text(max_size=8) | st.just("26.1"))
+def test_the_estimated_working_set_is_a_part_of_the_memory(total: int, macos: str | None) -> None:
+    estimate = estimated_working_set(total, macos)
+    older = estimated_working_set(total, None)
+    assert estimate is not None
+    assert older is not None
+    assert older <= estimate < total
+
+
+def test_what_other_programs_hold_is_not_free_on_a_mac() -> None:
+    answers = mac("Apple M4", 24, 10, 4, 10, **{"kern.osproductversion": "26.1"})
+    assert detect(macos(answers)).free_training_bytes == int(24 * GIB * 0.74)
+    busy = detect(macos(answers | {"vm_stat": mac("Apple M4", 8, 10, 4, 10)["vm_stat"]}))
+    assert busy.free_training_bytes == busy.memory.available_bytes == 6 * GIB
 
 
 @pytest.mark.parametrize("lost", ["sysctl", "vm_stat", "ioreg"])

@@ -11,6 +11,7 @@ from kto_tui import paths
 from kto_tui.commands.show import hardware
 from kto_tui.errors import UserError
 from kto_tui.hardware import Hardware
+from kto_tui.hardware.apple import estimated_working_set
 from kto_tui.hardware.presets import hardware_presets, load_hardware, machine
 from kto_tui.units import GIB
 from tests.hardware.answers import CARDS
@@ -48,6 +49,16 @@ def test_a_planned_card_is_the_one_its_driver_reports(name: str, card: str) -> N
         assert gpu.free_bytes is not None
         assert spec.total <= gpu.total_bytes <= 1.07 * spec.total  # sold as 16 GB, 15 left by error correction
         assert gpu.free_bytes < spec.total
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(hardware_presets()) if name.startswith("mac")])
+def test_a_planned_mac_has_no_more_than_metal_recommends(name: str) -> None:
+    (gpu,) = load_hardware(name).gpus
+    recommended = estimated_working_set(gpu.total_bytes, "26.0")
+    assert gpu.free_bytes is not None
+    assert recommended is not None
+    assert 0.85 * recommended < gpu.free_bytes <= recommended
+    assert gpu.working_set_estimate_bytes is None, "the plan says in words what it assumes"
 
 
 def test_upper_and_lower_case_are_one() -> None:

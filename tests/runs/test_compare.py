@@ -11,7 +11,7 @@ from kto_tui.recipe import Recipe
 from kto_tui.runs import compare, png
 from kto_tui.runs.compare import METRICS, chosen, curve, differences, outcome, outcome_rows, picture, run_picture
 from kto_tui.runs.config import RunConfig
-from kto_tui.runs.events import Adjusted, Evaluated, GaugesRead, Resumed, WorkerStarted
+from kto_tui.runs.events import Adjusted, AllocatorRead, Evaluated, GaugesRead, Resumed, WorkerStarted
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.png import to_png
 from kto_tui.runs.reading import Reading, last_tenth
@@ -117,6 +117,15 @@ def test_memory_energy_and_the_best_evaluation() -> None:
     one = outcome(read(made_run("bold-fox", [*gauges, *evaluations])))
     assert (one.peak_bytes, one.watt_hours) == (4 * GIB, pytest.approx(10.0))
     assert (one.heldout_best, one.heldout_last) == (0.9, 0.7)
+
+
+def test_the_allocator_tells_the_peak_where_no_gpu_does() -> None:
+    """Unified memory that Metal has is not part of the process's own."""
+    read_there = [
+        GaugesRead(t=1000.0, process_bytes=2 * GIB),
+        AllocatorRead(t=1001.0, active_bytes=4 * GIB, cache_bytes=GIB, peak_bytes=6 * GIB),
+    ]
+    assert outcome(read(made_run("bold-fox", read_there))).peak_bytes == 6 * GIB
 
 
 def test_time_and_tokens_of_a_resumed_run_count_what_is_kept() -> None:

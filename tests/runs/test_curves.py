@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kto_tui.runs.curves import LIMIT, Curves, Series
-from kto_tui.runs.events import Evaluated, GaugesRead, Resumed, StepCompleted
+from kto_tui.runs.events import AllocatorRead, Evaluated, GaugesRead, Resumed, StepCompleted
 
 
 @given(st.lists(st.none() | st.floats(-1e9, 1e9), max_size=60), st.integers(0, 12_000))
@@ -70,3 +70,26 @@ def test_gauges_are_drawn_over_the_time_since_the_first() -> None:
     curves.add([GaugesRead(t=100.0 + 2 * n, cpu_percent=50.0, gpu_watts=None) for n in range(3)])
     assert list(curves.gauges["cpu_percent"].points()) == [(0, 50.0), (2, 50.0), (4, 50.0)]
     assert list(curves.gauges["gpu_watts"].points()) == [(0, None), (2, None), (4, None)]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 6])
+def test_the_allocator_is_drawn_over_the_time_of_the_gauges(batch: int) -> None:
+    events = [
+        GaugesRead(t=100.0),
+        AllocatorRead(t=101.0, active_bytes=5, cache_bytes=1, peak_bytes=7),
+        GaugesRead(t=102.0, cpu_percent=9.0),
+        AllocatorRead(t=103.0, active_bytes=6, cache_bytes=0, peak_bytes=8),
+    ]
+    curves = Curves()
+    for begin in range(0, len(events), batch):
+        curves.add(events[begin : begin + batch])
+    assert list(curves.allocator["active_bytes"].points()) == [(1, 5), (3, 6)]
+    assert list(curves.allocator["peak_bytes"].points()) == [(1, 7), (3, 8)]
+    assert list(curves.gauges["cpu_percent"].points()) == [(0, None), (2, 9.0)]
+
+
+def test_an_allocator_that_spoke_before_any_gauge_begins_the_time() -> None:
+    curves = Curves()
+    curves.add([AllocatorRead(t=100.0, active_bytes=5, cache_bytes=1, peak_bytes=7), GaugesRead(t=101.0)])
+    assert list(curves.allocator["cache_bytes"].points()) == [(0, 1)]
+    assert list(curves.gauges["cpu_percent"].points()) == [(1, None)]

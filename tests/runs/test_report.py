@@ -6,8 +6,10 @@ import pytest
 
 from kto_tui.runs.event_log import Tail
 from kto_tui.runs.events import (
+    AllocatorRead,
     Answer,
     Evaluated,
+    GaugesRead,
     PeakMeasured,
     Sampled,
     StepCompleted,
@@ -76,3 +78,12 @@ def test_the_measured_peak_stands_beside_the_predicted_one(peak: PeakMeasured, w
     line = summary_lines(state)[-1]
     assert line.split() == ["Peak", "memory", *" ".join(words).split()]
     assert line.index(words[0]) == len("Held-out reward accuracy  "), "under the other figures"
+
+
+def test_what_the_allocator_holds_stands_beside_the_memory_of_the_process() -> None:
+    one = AllocatorRead(active_bytes=5 * GIB, cache_bytes=GIB, peak_bytes=7 * GIB)
+    state = fold(RunState(), [GaugesRead(process_bytes=2 * GIB), one])
+    line = step_line(StepCompleted(step=1, total_steps=2), state)
+    assert "memory 2.0 GiB, allocator 5.0 GiB" in line
+    assert summary_lines(state) == ["Peak of the allocator     7.0 GiB"]
+    assert event_line(one, state) is None

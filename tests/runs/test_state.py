@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kto_tui.runs.events import (
     AdapterSaved,
     Adjusted,
+    AllocatorRead,
     AnyEvent,
     CheckpointSaved,
     DataPrepared,
@@ -52,6 +53,7 @@ SAMPLES: dict[type, AnyEvent] = {
     Evaluated: Evaluated(step=1, rows=1, accuracy=0.5),
     Sampled: Sampled(step=0, answers=()),
     GaugesRead: GaugesRead(cpu_percent=50.0),
+    AllocatorRead: AllocatorRead(active_bytes=1, cache_bytes=2, peak_bytes=3),
     PeakMeasured: PeakMeasured(allocated_bytes=1),
     CheckpointSaved: CheckpointSaved(step=1, path="p", size_bytes=1),
     AdapterSaved: AdapterSaved(path="p", size_bytes=1),
@@ -107,6 +109,7 @@ def test_everything_that_happened_is_in_the_state(history: list[AnyEvent]) -> No
         (state.data, DataPrepared),
         (state.training, TrainingStarted),
         (state.gauges, GaugesRead),
+        (state.allocator, AllocatorRead),
         (state.adapter, AdapterSaved),
         (state.last_step, StepCompleted),
     ):
@@ -139,6 +142,14 @@ def test_energy_is_summed_while_the_gauges_are_read() -> None:
     drawn = [GaugesRead(t=t, gpu_watts=w) for t, w in ((0, 100.0), (2, 200.0), (4, None), (6, 100.0), (900, 100.0))]
     assert fold(RunState(), drawn).joules == 300.0
     assert fold(RunState(), [GaugesRead(t=0, cpu_percent=1.0)]).joules is None
+
+
+def test_the_peak_of_the_allocator_outlives_its_process() -> None:
+    """A resumed run has a new process, whose counters begin anew."""
+    peaks = [AllocatorRead(active_bytes=1, cache_bytes=0, peak_bytes=peak) for peak in (5, 9, 2)]
+    state = fold(fold(RunState(), peaks[:2]), [SAMPLES[WorkerStarted], peaks[2]])
+    assert (state.allocator, state.allocator_peak_bytes) == (peaks[2], 9)
+    assert fold(RunState(), [SAMPLES[GaugesRead]]).allocator_peak_bytes is None
 
 
 def steps(count: int, seconds: float, every: int = 1) -> list[AnyEvent]:

@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 from kto_tui.runs.config import load_config
 from kto_tui.runs.control import ControlReader
 from kto_tui.runs.events import (
+    AllocatorRead,
     AnyEvent,
     CheckpointSaved,
     GaugesRead,
@@ -416,6 +417,53 @@ async def test_gpu_panes_stand_in_place_of_those_of_the_processor(home: Path) ->
         latest = {chart.id: chart._latest for chart in charts(app)}
         assert list(latest) == ["margin", "learning_rate", "speed", "gpu", "power"]
         assert (latest["gpu"], latest["power"]) == ("93 %  63 °C", "180 W")
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_mac_shows_its_allocator_and_its_heat(home: Path, size: tuple[int, int]) -> None:
+    gib = 1024**3
+    events: list[AnyEvent] = []
+    for event in now(upto_step(30)):
+        if isinstance(event, GaugesRead):
+            events += [
+                AllocatorRead(t=event.t, active_bytes=5 * gib, cache_bytes=gib, peak_bytes=7 * gib),
+                msgspec.structs.replace(
+                    event,
+                    gpu_used_bytes=6 * gib,
+                    gpu_total_bytes=24 * gib,
+                    gpu_percent=93.0,
+                    thermal_pressure="moderate",
+                    host_available_bytes=9 * gib,
+                    wired_bytes=8 * gib,
+                ),
+            ]
+        else:
+            events.append(event)
+    run = make_run(home, events, alive=True)
+    app = KtoApp(run=run)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, shown(app))
+        latest: dict[str | None, str] = {}
+        for _ in range(4):
+            latest |= {chart.id: chart._latest for chart in charts(app)}
+            for chart in charts(app):
+                title, subtitle = chart._texts
+                assert max(title.cell_length, subtitle.cell_length) <= chart.outer_size.width - 4
+            await pilot.press("n")
+            await pilot.pause()
+        assert {"cpu", "power"}.isdisjoint(latest), "what is not known has no pane"
+        assert latest["ram"] == "9.0, wired 8.0", "the GPU's memory is the host's"
+        assert latest["memory"] == "GPU 6.0 of 24.0"
+        assert latest["allocator"] == "5.0 peak 7.0"
+        assert latest["gpu"] == "93 %  thermal moderate"
+        last = events[-1].t
+        append(run, AllocatorRead(t=last + 1, active_bytes=6 * gib, cache_bytes=0, peak_bytes=8 * gib))
+        live(app).read()
+        await until(pilot, lambda: live(app).state.allocator_peak_bytes == 8 * gib)
+        while "allocator" not in {chart.id for chart in charts(app)}:
+            await pilot.press("n")
+            await pilot.pause()
+        assert next(chart for chart in charts(app) if chart.id == "allocator")._latest == "6.0 peak 8.0"
 
 
 async def test_resizing_at_any_moment_keeps_everything_in_its_place(home: Path) -> None:

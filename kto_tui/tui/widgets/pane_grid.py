@@ -82,7 +82,7 @@ class PaneGrid(Container):
         chart.chosen = pane is self._chosen
         chart.cursor = self._cursor if pane is self._chosen else None
         of_steps = (state.last_step, state.evaluations[-1:], state.resumed)
-        mark = (left, right, *((state.gauges,) if pane.axis == "min" else of_steps))
+        mark = (left, right, *((state.gauges, state.allocator) if pane.axis == "min" else of_steps))
         if self._drawn.get(pane.key) != mark:
             self._drawn[pane.key] = mark
             chart.show(pane.curves(self._curves), right, pane.latest(state, self._curves), x_min=left)

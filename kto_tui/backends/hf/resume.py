@@ -9,14 +9,15 @@ from kto_tui.backends.hf.device import Device
 from kto_tui.backends.hf.kto.reference import model_fingerprint
 from kto_tui.backends.hf.rows import PreparedRows
 from kto_tui.data.sources import Source
-from kto_tui.environment import TRAINING_PACKAGES, installed
+from kto_tui.environment import PACKAGES as TRAINS_WITH
+from kto_tui.environment import installed
 from kto_tui.errors import UserError
 from kto_tui.recipe import Value
 from kto_tui.runs.checkpoints import Checkpoint, newest_valid
 from kto_tui.runs.events import Noted, Resumed
 from kto_tui.runs.state import RunState
 
-PACKAGES = ("kto-tui", *TRAINING_PACKAGES, "tokenizers")
+PACKAGES = ("kto-tui", *TRAINS_WITH["hf"], "tokenizers")
 # What may change under a run: recovery lowers the first three, the others change nothing that is learnt.
 FREE = frozenset(
     {

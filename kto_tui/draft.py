@@ -5,12 +5,15 @@ from typing import Any
 
 import msgspec
 
+from kto_tui.backend_choice import Choice, backend_here
 from kto_tui.catalog import ModelSpec, resolve
+from kto_tui.catalog.mlx import model_refusal
 from kto_tui.choices import DataChoices
 from kto_tui.data.rows import require_both_labels
 from kto_tui.data.sources import STARTER, Source, open_source
 from kto_tui.data.split import TRIAL_ROWS, heldout_count
 from kto_tui.data_here import path_of
+from kto_tui.environment import require_training
 from kto_tui.errors import UserError
 from kto_tui.hardware import Hardware
 from kto_tui.planner import Plan, Preset, load_presets, propose
@@ -23,7 +26,10 @@ CHARACTERS_PER_TOKEN = 3.0
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """What will be trained, as far as it is decided. ``None`` means not chosen yet."""
+    """What will be trained, as far as it is decided. ``None`` means not chosen yet.
+
+    ``asked_backend``: the one that a run file names.
+    """
 
     hardware: Hardware
     model: ModelSpec | None = None
@@ -34,7 +40,12 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     preset: Preset | None = None
     overrides: dict[str, Any] = msgspec.field(default_factory=dict)
     trial: bool = False
-    backend: str = "hf"
+    asked_backend: str | None = None
+
+    @property
+    def backend(self) -> Choice:
+        """Who trains, and why."""
+        return backend_here(self.hardware, asked=self.asked_backend, model=self.model)
 
     @property
     def rows(self) -> int | None:
@@ -127,7 +138,7 @@ def starter_draft(hardware: Hardware) -> Draft:
 
 def from_request(request: RunRequest, hardware: Hardware) -> Draft:
     """A draft from a run file, its model and data looked up and checked."""
-    draft = choose_model(Draft(hardware=hardware, backend=request.backend), resolve(request.model))
+    draft = choose_model(Draft(hardware=hardware, asked_backend=request.backend), resolve(request.model))
     draft = choose_data(draft, request.data, request.heldout, request.choices)
     return msgspec.structs.replace(draft, overrides=request.overrides, trial=request.trial)
 
@@ -143,22 +154,35 @@ def plan(draft: Draft) -> Plan:
         row_tokens=draft.row_tokens,
         preset=draft.preset,
         overrides=draft.overrides,
+        backend=draft.backend.name,
     )
+
+
+def check_trainable(draft: Draft) -> None:
+    """Refuse, before anything is downloaded, what is known not to train whatever memory there is.
+
+    Raises:
+        UserError: packages or a machine for the backend are missing, or it would refuse the model.
+    """
+    require_training(draft.backend.name)
+    quantization = draft.overrides.get("quantization", "none")
+    if draft.model is not None and (refusal := model_refusal(draft.model, draft.backend.name, quantization)):
+        raise refusal
 
 
 def to_config(draft: Draft) -> RunConfig:
     """The frozen configuration of a complete draft."""
     if draft.model is None or draft.data is None or draft.source is None:
         raise UserError("Model and data are not both chosen", mend="Choose them first", where="wizard")
-    proposal = plan(draft)
+    proposal, backend = plan(draft), draft.backend
     return RunConfig(
         model=draft.model.id,
         data=draft.data,
         heldout=draft.heldout,
         trial=draft.trial,
-        backend=draft.backend,
+        backend=backend.name,
         choices=draft.choices,
         recipe=proposal.recipe,
-        because=proposal.because,
+        because=proposal.because | ({"backend": backend.because} if backend.because else {}),
         data_fingerprint=draft.source.dataset.fingerprint,
     )

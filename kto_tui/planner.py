@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from kto_tui.catalog import ModelSpec, find, nearest
+from kto_tui.catalog.mlx import model_refusal
 from kto_tui.device_rules import refused
 from kto_tui.errors import UserError
 from kto_tui.hardware import Hardware
@@ -140,14 +141,29 @@ def place_of(hardware: Hardware) -> Place:
     return Place(hardware, None if hardware.planned_as else correction(hardware.device_name))
 
 
-def _backend(hardware: Hardware) -> str:
+def _backend(hardware: Hardware, backend: str) -> str:
+    if backend == "mlx":
+        return {"mps": "MLX on Metal", "cpu": "MLX on the processor"}.get(hardware.device, "MLX")
     names = {"cuda": "TRL on CUDA", "rocm": "TRL on ROCm", "mps": "TRL on Apple's MPS", "cpu": "TRL on the processor"}
     return names[hardware.accelerator]
 
 
-def _refusal(model: ModelSpec, recipe: Recipe, hardware: Hardware) -> str | None:
+def _precision(hardware: Hardware, backend: str) -> tuple[str, str]:
+    if backend == "mlx":
+        if hardware.device == "mps":
+            return "bf16", "MLX has bf16 on Apple GPUs"
+        return "fp32", "MLX is ten times slower in bf16 on processors"
+    if hardware.device == "mps":
+        return hardware.precision, "MPS trains in 32 bits here"
+    return hardware.precision, PRECISION_BECAUSE[hardware.precision]
+
+
+def _refusal(model: ModelSpec, recipe: Recipe, hardware: Hardware, backend: str) -> str | None:
     """Why the backend would refuse the settings, whatever memory they need; None where it would not."""
-    if (refusal := refused(recipe, hardware.device, bf16=hardware.precision != "fp16")) is not None:
+    refusal = model_refusal(model, backend, recipe.quantization) or refused(
+        recipe, hardware.device, bf16=hardware.precision != "fp16", backend=backend
+    )
+    if refusal is not None:
         return f"{refusal.what}; {refusal.mend[0].lower()}{refusal.mend[1:]}"
     layers = LAYERS.get(recipe.lora_targets, set())
     if model.lora_targets and not layers <= {*model.lora_targets}:
@@ -155,9 +171,9 @@ def _refusal(model: ModelSpec, recipe: Recipe, hardware: Hardware) -> str | None
     return None
 
 
-def _judge(model: ModelSpec, predicted: Estimate | None, free: int | None) -> tuple[Verdict, str]:
+def _judge(model: ModelSpec, predicted: Estimate | None, free: int | None, backend: str) -> tuple[Verdict, str]:
     """The verdict on memory; UNKNOWN, and why, where too little is known of the model."""
-    if model.known_to_transformers is False:
+    if model.known_to_transformers is False and backend == "hf":
         guess = "" if predicted is None else f"; by its size it would need about {size(predicted.total)}"
         return "UNKNOWN", f"Transformers trains no language model of architecture {model.model_type}{guess}"
     if predicted is not None:
@@ -191,6 +207,7 @@ def propose(
     row_tokens: int | None = None,
     preset: Preset | None = None,
     overrides: dict[str, Any] | None = None,
+    backend: str = "hf",
 ) -> Plan:
     """The recipe kto-tui would choose.
 
@@ -201,6 +218,7 @@ def propose(
         row_tokens: estimated tokens that 95 % of the rows stay below, None while they are not known.
         preset: named recipe whose fields win over automatic ones.
         overrides: fields set by hand; they win over everything.
+        backend: who trains; see ``kto_tui.backend_choice``.
 
     Raises:
         UserError: an override is out of bounds or does not fit the others.
@@ -211,11 +229,11 @@ def propose(
     because: dict[str, str] = dict(DEFAULT_BECAUSE)
     if device != "cuda":
         # A preset made for CUDA cards still gives a recipe this machine can run.
-        for name in {"optimizer"} | ({"quantization"} if device == "mps" else set()):
+        for name in {"optimizer"} | ({"quantization"} if device == "mps" or backend == "mlx" else set()):
             if fixed.pop(name, None) is not None:
                 because[name] = "the preset's needs CUDA"
-    values: dict[str, Any] = {"precision": hardware.precision}
-    because["precision"] = "MPS trains in 32 bits here" if device == "mps" else PRECISION_BECAUSE[hardware.precision]
+    values: dict[str, Any] = {}
+    values["precision"], because["precision"] = _precision(hardware, backend)
     values["max_length"], because["max_length"] = _max_length(model, device, row_tokens)
     values["learning_rate"], because["learning_rate"] = _learning_rate(
         model, preset.learning_rate_factor if preset else 1.0
@@ -227,7 +245,8 @@ def propose(
         _set_intervals(values, because, rows)
     if "micro_batch" not in locked:
         values["micro_batch"] = min(8, values["effective_batch"])
-    recipe, given_up = largest(model, with_overrides(Recipe(), values), place, locked)
+    held = locked | (dict.fromkeys(("quantization", "optimizer")) if backend == "mlx" else {})  # nf4 and paged: CUDA's
+    recipe, given_up = largest(model, with_overrides(Recipe(), values), place, held)
     one_pack = recipe.micro_batch == recipe.effective_batch
     because["micro_batch"] = "the whole batch at once: prompts once" if one_pack else "as fast as larger ones"
     because |= given_up
@@ -240,11 +259,12 @@ def propose(
         because[name] = "set by you"
     if model.context is not None and recipe.max_length > model.context:
         because["max_length"] += f", but the model's context is {count(model.context)}"
-    refusal = _refusal(model, recipe, hardware)
-    judged: tuple[Verdict, str] = ("NO", refusal) if refusal is not None else _judge(model, predicted, place.free)
+    refusal = _refusal(model, recipe, hardware, backend)
+    judged: tuple[Verdict, str] = ("NO", refusal) if refusal else _judge(model, predicted, place.free, backend)
     word, why = judged
     mend = would_fit(model, recipe, place) if refusal is None and word in {"NO", "TIGHT"} else None
     if mend is not None and device == "mps" and model.parameters is not None:
         weights = size(model.parameters * MLX_4BIT_BYTES)
-        mend += f". Under MLX, whose backend is planned, its weights would take {weights} in 4 bits"
-    return Plan(check_recipe(recipe), because, predicted, word, why, mend, _backend(hardware))
+        under = "With quantization int4" if backend == "mlx" else "Under MLX with quantization int4"
+        mend += f". {under} its weights would take {weights}"
+    return Plan(check_recipe(recipe), because, predicted, word, why, mend, _backend(hardware, backend))

@@ -92,8 +92,8 @@ def read_config(folder: Path, spec: ModelSpec) -> ModelSpec:
         raise UserError(f"This is {kind}, not a causal language model", mend="Choose another model", where=str(file))
     if facts.model_type is None:
         raise UserError("The model's config names no model_type", mend=AGAIN, where=str(file))
-    own, method = outer.get("quantization_config"), "mlx" if outer.get("quantization") else None
-    if isinstance(own, dict):
+    own, method = outer.get("quantization_config"), "mlx" if isinstance(outer.get("quantization"), dict) else None
+    if isinstance(own, dict) and method is None:  # MLX's checkpoints say the same twice, and name no method
         method = str(own.get("quant_method")).lower()
         method = method if re.fullmatch(r"[\w-]{1,32}", method, re.ASCII) and method != "none" else "unknown"
     if method in UNTRAINABLE:

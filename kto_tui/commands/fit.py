@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from kto_tui import units
+from kto_tui.backend_choice import backend_here
 from kto_tui.catalog import ModelSpec, load_catalog, resolve
 from kto_tui.commands.printing import print_json, print_table
 from kto_tui.commands.settings import parse, told_by_option
@@ -93,7 +94,9 @@ def models(planned_as: str | None, method: str, *, as_json: bool) -> int:
     """The catalog with a verdict for a machine."""
     _check_method(method)
     hardware = machine(planned_as)
-    plans = [(model, propose(model, hardware)) for model in load_catalog()]
+    plans = [
+        (model, propose(model, hardware, backend=backend_here(hardware, model=model).name)) for model in load_catalog()
+    ]
     if as_json:
         print_json([record(model, hardware, plan) for model, plan in plans])
         return 0
@@ -120,17 +123,19 @@ def fit(text: str, planned_as: str | None, method: str, chosen: dict[str, str], 
     _check_method(method)
     hardware, model = machine(planned_as), resolve(text)
     with told_by_option():
-        plan = propose(model, hardware, overrides=parse(chosen))
+        backend = backend_here(hardware, model=model)
+        plan = propose(model, hardware, overrides=parse(chosen), backend=backend.name)
     if as_json:
         print_json(record(model, hardware, plan))
         return 0
-    for line in _lines(model, hardware, plan):
+    for line in _lines(model, hardware, plan, backend.because):
         sys.stdout.write(line + "\n")
     return 0
 
 
-def _lines(model: ModelSpec, hardware: Hardware, plan: Plan) -> list[str]:
-    lines = [f"{model.id} on {hardware.planned_as or hardware.host}, {plan.backend}"]
+def _lines(model: ModelSpec, hardware: Hardware, plan: Plan, backend_because: str) -> list[str]:
+    why = f" ({backend_because})" if backend_because else ""
+    lines = [f"{model.id} on {hardware.planned_as or hardware.host}, {plan.backend}{why}"]
     lines.append(f"{plan.verdict:8} {plan.verdict_because}")
     if plan.would_fit is not None:
         lines.append(f"{'':8} {plan.would_fit}")

@@ -9,6 +9,7 @@ from kto_tui.commands.follow import follow, report, say, say_started, so_far
 from kto_tui.environment import require_training
 from kto_tui.errors import UserError
 from kto_tui.runs import launch
+from kto_tui.runs.config import load_config
 from kto_tui.runs.control import Action, Request, request
 from kto_tui.runs.folder import RunFolder, find_run, folder_bytes, resumable
 from kto_tui.runs.state import OVER, Status
@@ -29,7 +30,7 @@ def life(args: argparse.Namespace) -> int:
 
 def resume(run: RunFolder, *, detach: bool) -> int:
     """Let a run go on."""
-    require_training()
+    require_training(load_config(run.config).backend)
     before = so_far(run)
     launch.resume(run)
     say_started(run, "goes on", detach=detach)

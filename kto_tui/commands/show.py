@@ -33,7 +33,7 @@ def hardware(*, as_json: bool, planned_as: str | None = None, list_presets: bool
         sys.stdout.write(f"{name:6} {fact}\n")
     for note in found.notes:
         sys.stdout.write(f"note   {note}\n")
-    for name, state in backends(found.accelerator):
+    for name, state in backends(found.accelerator, planned=planned_as is not None):
         sys.stdout.write(f"trains {name}: {state}\n" if planned_as is None else f"trains {name}\n")
         if planned_as is not None:  # what is installed here says nothing about that machine
             break

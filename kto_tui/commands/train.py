@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from kto_tui.commands.follow import exit_code, follow, report, say, say_started
-from kto_tui.draft import from_request, plan, starter_draft, to_config
+from kto_tui.draft import check_trainable, from_request, plan, starter_draft, to_config
 from kto_tui.environment import require_training
 from kto_tui.errors import UserError
 from kto_tui.hardware import detect
@@ -22,7 +22,7 @@ def train(path: str, *, detach: bool, trial: bool, as_json: bool) -> int:
     draft = from_request(read_request(Path(path)), detect())
     if trial:
         draft = msgspec.structs.replace(draft, trial=True)
-    require_training()
+    check_trainable(draft)
     proposal = plan(draft)
     if proposal.verdict == "NO" and not as_json:
         say(f"warning: {draft.model.id if draft.model else ''} {proposal.verdict_because}")
@@ -31,11 +31,12 @@ def train(path: str, *, detach: bool, trial: bool, as_json: bool) -> int:
 
 def demo(*, headless: bool) -> int:
     """Train the starter run: in the wizard on a terminal, headless without one."""
-    require_training()
+    draft = starter_draft(detect())
+    require_training(draft.backend.name)
     check_disk()
     fetch_starter_model()
     if headless or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return _run(to_config(starter_draft(detect())), detach=False, as_json=False)
+        return _run(to_config(draft), detach=False, as_json=False)
     from kto_tui.tui.app import run_wizard
 
     return run_wizard(at_review=True)

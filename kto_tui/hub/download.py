@@ -42,8 +42,11 @@ class Download(Program[Update]):
         repo_type: RepoType = "model",
         config: str | None = None,
         split: str | None = None,
+        backend: str | None = None,
     ) -> None:
-        part = {"repo-type": repo_type, "revision": revision, "config": config, "split": split}
+        part = {
+            "repo-type": repo_type, "revision": revision, "config": config, "split": split, "backend": backend
+        }  # fmt: skip
         asked = [f"--{name}={value}" for name, value in part.items() if value is not None]
         super().__init__("kto_tui.hub.fetch", [*asked, "--", repo_id], Update)
 

@@ -9,10 +9,14 @@ NOUNS: dict[RepoType, str] = {"model": "model", "dataset": "data set"}
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One download. ``revision`` None: main; ``config`` None: the only or default one; ``split`` None: all."""
+    """One download. ``revision`` None: main; ``config`` None: the only or default one; ``split`` None: all.
+
+    ``backend``: who is to train a model; what it would refuse by its config.json is not downloaded. None: anything is.
+    """
 
     id: str
     repo_type: RepoType = "model"
     revision: str | None = None
     config: str | None = None
     split: str | None = None
+    backend: str | None = None

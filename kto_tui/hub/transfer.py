@@ -8,6 +8,7 @@ library itself then makes refs and snapshots from the blobs it finds. Xet is off
 import glob
 import hashlib
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -20,6 +21,10 @@ from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, snapsho
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined] # documented, not re-exported
 
+from kto_tui.catalog.config_file import read_config
+from kto_tui.catalog.mlx import model_refusal
+from kto_tui.catalog.model import ModelSpec
+from kto_tui.errors import UserError
 from kto_tui.hub import sentences
 from kto_tui.hub.cache import folder_of, is_complete, record_dataset
 from kto_tui.hub.failures import NetworkError, Refused
@@ -27,7 +32,7 @@ from kto_tui.hub.listing import ANSWER_SECONDS, RemoteFile, list_files
 from kto_tui.hub.meter import Meter
 from kto_tui.hub.request import NOUNS, Request
 from kto_tui.hub.selection import lacks_room
-from kto_tui.hub.updates import Done
+from kto_tui.hub.updates import Done, Failed
 from kto_tui.paths import hub_cache, nearest_existing
 
 WORKERS = 4
@@ -62,6 +67,11 @@ def fetch(asked: Request, meter: Meter, say: Callable[[str], None]) -> Done:
             raise Refused(sentences.no_room(needed, free, str(hub_cache())))
         (folder / "blobs").mkdir(parents=True, exist_ok=True)
         meter.start({file.name: file.size for file in blobs}, here)
+        if asked.backend is not None and (first := next((f for f in files if f.name == "config.json"), None)):
+            if first in missing:
+                _fetch_file(_url(asked, first, commit), first, folder, meter)
+                missing.remove(first)
+            _check_config(asked.id, asked.backend, folder, commit, first)
         pool = ThreadPoolExecutor(WORKERS)
         # Not a with block: when one file fails the program ends, without waiting for the others.
         jobs = [pool.submit(_fetch_file, _url(asked, file, commit), file, folder, meter) for file in missing]
@@ -84,6 +94,19 @@ def fetch(asked: Request, meter: Meter, say: Callable[[str], None]) -> Done:
 
 def _url(asked: Request, file: RemoteFile, commit: str) -> str:
     return hf_hub_url(asked.id, file.name, repo_type=asked.repo_type, revision=commit)
+
+
+def _check_config(model_id: str, backend: str, folder: Path, commit: str, file: RemoteFile) -> None:
+    """Refuse what ``backend`` would refuse by the configuration alone, before the weights are fetched."""
+    blob = folder / "blobs" / file.etag
+    with tempfile.TemporaryDirectory() as beside:
+        shutil.copy(blob if blob.exists() else folder / "snapshots" / commit / file.name, Path(beside) / "config.json")
+        try:
+            spec = read_config(Path(beside), ModelSpec(id=model_id, title=model_id))
+        except UserError:  # whoever loads it tells of a broken one, and where it lies
+            return
+    if (refusal := model_refusal(spec, backend)) is not None:
+        raise Refused(Failed(kind="other", message=refusal.what, mend=refusal.mend))
 
 
 @contextmanager

@@ -48,7 +48,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     data: str
     heldout: str | None = None
     trial: bool = False
-    backend: str = "hf"
+    backend: str | None = None
     choices: DataChoices = DataChoices()
     overrides: dict[str, Any] = msgspec.field(default_factory=dict)
     because: dict[str, str] = msgspec.field(default_factory=dict)
@@ -117,7 +117,7 @@ def read_request(path: Path) -> RunRequest:
         raise UserError(f"A value has the wrong type ({error})", mend="Mend that key", where=str(path)) from None
     except UserError as error:
         raise UserError(error.what, mend=error.mend, where=f"{path} {error.where}") from None
-    if request.backend not in BACKENDS:
+    if request.backend not in {None, *BACKENDS}:
         raise UserError(
             f"Unknown backend {request.backend!r}",
             mend=f"Use {' or '.join(BACKENDS)}",

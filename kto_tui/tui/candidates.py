@@ -5,6 +5,7 @@ from functools import partial
 
 import msgspec
 
+from kto_tui.backend_choice import backend_here
 from kto_tui.catalog import ModelSpec
 from kto_tui.draft import Draft, choose_model
 from kto_tui.errors import UserError
@@ -67,11 +68,12 @@ def consider(draft: Draft, models: Iterable[ModelSpec]) -> list[Candidate]:
     for model in models:
         # A recipe that was picked for another model is picked anew; only the starter run has one of its own.
         preset = choose_model(draft, model).preset if model.id == MODEL_ID else None
-        proposal = partial(propose, model, draft.hardware, rows=rows, row_tokens=row_tokens, preset=preset)
+        backend = backend_here(draft.hardware, asked=draft.asked_backend, model=model).name
+        proposal = partial(propose, model, draft.hardware, rows=rows, row_tokens=row_tokens, backend=backend)
         try:
-            plan = proposal(overrides=draft.overrides)
+            plan = proposal(preset=preset, overrides=draft.overrides)
         except UserError:  # what was set by hand goes with other data
-            plan = proposal()
+            plan = proposal(preset=preset)
         pace = speed_class(speed(model, plan.recipe, draft.hardware), TYPICAL_SHARE * plan.recipe.max_length)
         found.append(Candidate(model, plan, pace, is_here(model.id)))
     return found

@@ -122,7 +122,9 @@ class DownloadDialog(ModalScreen[Done | Failed | str]):
             self._failed = None
             self._write("Asking the hub ...", CANCEL)
             asked = self._asked
-            self._download = Download(asked.id, asked.revision, asked.repo_type, asked.config, asked.split)
+            self._download = Download(
+                asked.id, asked.revision, asked.repo_type, asked.config, asked.split, asked.backend
+            )
             self.listen(self._download)
 
     def action_follow(self) -> None:

@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from kto_tui import units
+from kto_tui.backend_choice import backend_here
 from kto_tui.draft import Draft, choose_hardware, starter_draft
 from kto_tui.environment import PLANNED, backends
 from kto_tui.errors import UserError
@@ -32,9 +33,10 @@ def advice(hardware: Hardware) -> str:
     if free is None:
         return f"How much {place} is free is unknown; start with a small model."
     # NF4 weights take about 0.56 byte per parameter plus what stays in 16 bit; two thirds of the memory for weights.
-    per_parameter = 0.7 if hardware.device == "cuda" else 4.4 if hardware.precision == "fp32" else 2.2
+    precision = "bf16" if backend_here(hardware).name == "mlx" else hardware.precision
+    per_parameter = 0.7 if hardware.device == "cuda" else 4.4 if precision == "fp32" else 2.2
     largest = 0.66 * free / per_parameter
-    how = "4-bit weights" if hardware.device == "cuda" else f"{hardware.precision} weights"
+    how = "4-bit weights" if hardware.device == "cuda" else f"{precision} weights"
     speed = (
         " A processor trains small models only: minutes for 0.1 B, days for 7 B." if hardware.device == "cpu" else ""
     )
@@ -116,7 +118,7 @@ class HardwareScreen(WizardScreen):
             first, *rest = textwrap.wrap(fact, max(40, self.app.size.width - 12), break_on_hyphens=False) or [""]
             parts += [Content(f"  {name:6} {first}"), *(Content(f"{'':9}{line}") for line in rest)]
         parts += [Content(""), Content.styled("Would train with" if planned else "Trains with", "bold")]
-        ready = backends(hardware.accelerator)
+        ready = backends(hardware.accelerator, planned=planned)
         if planned:  # what is installed here says nothing about that machine
             ready = [(ready[0][0], "")]
         for index, (name, state) in enumerate(ready):

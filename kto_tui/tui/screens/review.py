@@ -14,9 +14,9 @@ from textual.widgets import Static
 from kto_tui import units
 from kto_tui.atomic import write_atomically
 from kto_tui.catalog import resolve
+from kto_tui.catalog.mlx import model_refusal
 from kto_tui.data.sources import STARTER
-from kto_tui.draft import Draft, plan, to_config
-from kto_tui.environment import require_training
+from kto_tui.draft import Draft, check_trainable, plan, to_config
 from kto_tui.errors import UserError
 from kto_tui.hub.download import must_fetch
 from kto_tui.hub.request import Request
@@ -119,8 +119,13 @@ class ReviewScreen(WizardScreen):
             return
         if self._starting:
             return
-        if self._draft.model is not None and must_fetch(self._draft.model.id):
-            self.app.push_screen(DownloadDialog(Request(id=self._draft.model.id)), self.model_arrived)
+        model = self._draft.model
+        if model is not None and must_fetch(model.id):
+            if (refusal := model_refusal(model, self._draft.backend.name)) is not None:
+                self.complain(str(refusal))
+                return
+            asked = Request(id=model.id, backend=self._draft.backend.name)
+            self.app.push_screen(DownloadDialog(asked), self.model_arrived)
             return
         self._starting = True
         self.query_one("#sentence", Static).update(Content("Starting the worker ..."))
@@ -148,7 +153,7 @@ class ReviewScreen(WizardScreen):
     def launch(self) -> None:
         """The worker says who it is within a second or so."""
         try:
-            require_training()
+            check_trainable(self._draft)
             result: RunFolder | UserError = start(to_config(self._draft))
         except UserError as error:
             result = error

@@ -1,0 +1,1 @@
+"""KTO and SFT on Apple's MLX."""

@@ -1,0 +1,97 @@
+"""What MLX cannot train of a model, told from its configuration before it is downloaded or loaded."""
+
+import functools
+from collections.abc import Iterable
+from pathlib import Path
+
+from kto_tui.catalog.model import ModelSpec
+from kto_tui.errors import UserError
+
+HF = 'backend to "hf"'
+# Ways of storing quantised weights that mlx-lm 0.32 takes as they are, and that gradients pass through: MLX's own
+# ("quantization" in config.json) and gpt-oss's. What it would unpack or convert while loading is refused: AWQ and GPTQ
+# for every backend (config_file.UNTRAINABLE), the others here.
+TAKEN = frozenset({"mlx", "mxfp4"})
+
+
+@functools.cache
+def mlx_architectures() -> frozenset[str]:
+    """Model types that mlx-lm loads, as shipped.
+
+    Source: mlx-lm 0.32.2, every module of ``mlx_lm.models`` with a ``Model`` and ``ModelArgs``, and the keys of
+    ``mlx_lm.utils.MODEL_REMAPPING``.
+    """
+    return frozenset(Path(__file__).with_name("mlx_architectures.txt").read_text(encoding="ascii").split())
+
+
+def _is_known(model: ModelSpec) -> bool:
+    """Whether mlx-lm has the architecture: by the whole checkpoint's name, where ours is that of its text model."""
+    kind, known = model.model_type or "", mlx_architectures()
+    return kind in known or kind.removesuffix("_text") in known
+
+
+def mlx_refusal(model: ModelSpec, quantization: str = "none") -> UserError | None:
+    """Why MLX would refuse a model; None where it would not, or where nothing is known of it yet.
+
+    Args:
+        model: as far as it is known.
+        quantization: the recipe's, by which the weights would be quantised while they are loaded.
+    """
+    if model.model_type is not None and not _is_known(model):
+        what = f"mlx-lm has no architecture {model.model_type}"
+        return UserError(what, mend=f"Choose another model, or set {HF}", where=model.id)
+    if model.quantised == "bitsandbytes":
+        what = "This checkpoint is quantised by bitsandbytes, which MLX cannot read"
+        return UserError(what, mend="Choose the original model, quantised while loading by int4", where=model.id)
+    if model.quantised is not None and model.quantised not in TAKEN:
+        what = f"This checkpoint is quantised ({model.quantised}) in a way that is not trained with MLX here"
+        return UserError(what, mend="Choose the original model, quantised while loading by int4", where=model.id)
+    if model.quantised is not None and quantization != "none":
+        what = f"This checkpoint is quantised already ({model.quantised})"
+        return UserError(what, mend="Set quantization to none", where=model.id)
+    # Of a folder every safetensors file has been counted (checkpoint.read_local): what is left is pickles.
+    if model.id.startswith("/") and model.parameters is None and model.quantised is None:
+        what = "MLX reads safetensors files and this folder has none"
+        return UserError(what, mend=f"Save the model again as safetensors, or set {HF}", where=model.id)
+    return None
+
+
+def hf_refusal(model: ModelSpec) -> UserError | None:
+    """Why TRL would refuse a checkpoint that was made for MLX; None for every other one."""
+    if model.quantised != "mlx":
+        return None
+    what = "This checkpoint is quantised by MLX, which Transformers cannot read"
+    return UserError(what, mend='Choose the original model, or set backend to "mlx"', where=model.id)
+
+
+def model_refusal(model: ModelSpec, backend: str, quantization: str = "none") -> UserError | None:
+    """Why ``backend`` would refuse a model; None where it would not, or where nothing is known of it yet."""
+    return mlx_refusal(model, quantization) if backend == "mlx" else hf_refusal(model)
+
+
+def folder_refusal(folder: Path) -> UserError | None:
+    """Why mlx-lm would find no weights in a checkpoint folder: it loads ``model*.safetensors`` alone."""
+    if folder.suffix == ".gguf" or (any(folder.glob("*.gguf")) and not any(folder.glob("*.safetensors"))):
+        what = "GGUF checkpoints cannot be trained with MLX"
+        return UserError(what, mend="Use the original model; it is quantised while loading", where=str(folder))
+    if not any(folder.glob("model*.safetensors")):
+        what = "MLX reads model*.safetensors and this folder has none"
+        return UserError(what, mend=f"Save the model again as safetensors, or set {HF}", where=str(folder))
+    return None
+
+
+def adapter_refusal(targets: Iterable[str]) -> UserError | None:
+    """Why no adapter can be put on these layers; the loss takes the output head as frozen, as TRL's does."""
+    if any(name.rpartition(".")[2] in {"lm_head", "embed_out"} for name in targets):
+        what = "An adapter on the output head (lm_head) cannot be trained"
+        return UserError(what, mend="Set lora_targets to minimal, balanced or full", where="lora_targets")
+    return None
+
+
+def gguf_refusal(quantised: bool) -> UserError | None:
+    """Why a model cannot be fused to GGUF; ``quantised``: whether its base weights are."""
+    if not quantised:
+        return None
+    what = "A model with quantised weights cannot be fused to GGUF"
+    mend = "Fuse the adapter with the original model, then convert that folder with llama.cpp's convert_hf_to_gguf.py"
+    return UserError(what, mend=mend, where="fuse")

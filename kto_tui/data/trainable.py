@@ -17,7 +17,7 @@ TITLES = {
     "missing_label": "The row has no label",
 }
 
-IMITATE = 'If they are good answers to imitate, train with method = "sft" and unlabelled = "good" below [choices]'
+IMITATE = 'If such rows are good answers to imitate, train with method = "sft" and unlabelled = "good" below [choices]'
 
 
 def refuse(store: Store, facts: Facts, bad: "np.ndarray", *, apart: bool = False) -> NoReturn:

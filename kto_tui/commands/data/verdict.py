@@ -67,7 +67,9 @@ def _following(report: Report, choices: DataChoices, errors: list[tuple[str, str
         why.append("if the labels are read rightly above")
     if errors:
         flags.append(f"--fix={','.join([*choices.fixes, *(name for name, _, _ in errors)])}")
-        why.append("to accept the fixes of the errors (or mend the file)")
+        unsaid = report.method == "sft" and any(name == "missing_label" for name, _, _ in errors)
+        instead = "; or --unlabelled=good, if rows without a label are good answers" if unsaid else ""
+        why.append(f"to accept the fixes of the errors (or mend the file{instead})")
     if not flags or (one_label and not errors):
         if report.method == "sft" or report.desirable == 0:
             return (

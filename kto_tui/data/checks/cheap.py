@@ -173,7 +173,7 @@ def _together(scribe: _Scribe, kept: "np.ndarray") -> Iterator[Finding]:
     if scribe.context.method == "sft":
         if rows and not good:
             title = said(
-                rows, "row can be trained on, and it is undesirable", "rows can be trained on, and all are bad"
+                rows, "row can be trained on, and it is undesirable", "rows can be trained on, and all are undesirable"
             )
             yield scribe.about("one_label", "error", index, title, "SFT imitates good answers, and here is none")
         elif bad:

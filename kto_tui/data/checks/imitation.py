@@ -1,4 +1,4 @@
-"""What the checks say of data for SFT: it imitates the good answers, so that much of what KTO asks for does not matter."""
+"""What the checks say of data for SFT, which imitates good answers: much that KTO asks for does not matter to it."""
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType

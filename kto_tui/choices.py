@@ -26,6 +26,8 @@ class DataChoices(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         fixes: ids of the checks whose offered fix is accepted.
         excluded: numbers of rows that are left out.
         flipped: numbers of rows whose label is turned round.
+        unlabelled: what rows without a label are; ``good``: good answers to imitate, ``refuse``: rows that nothing is
+            learnt from, so that they have to be mended or left out.
     """
 
     shape: str | None = None
@@ -39,3 +41,4 @@ class DataChoices(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     fixes: tuple[str, ...] = ()
     excluded: tuple[int, ...] = ()
     flipped: tuple[int, ...] = ()
+    unlabelled: Literal["refuse", "good"] = "refuse"

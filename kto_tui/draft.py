@@ -9,13 +9,14 @@ from kto_tui.backend_choice import Choice, backend_here
 from kto_tui.catalog import ModelSpec, resolve
 from kto_tui.catalog.mlx import model_refusal
 from kto_tui.choices import DataChoices
-from kto_tui.data.rows import require_both_labels
+from kto_tui.data.by_method import count_for, require_trainable, unused
 from kto_tui.data.sources import STARTER, Source, open_source
 from kto_tui.data.split import TRIAL_ROWS, heldout_count
 from kto_tui.data_here import path_of
 from kto_tui.environment import require_training
 from kto_tui.errors import UserError
 from kto_tui.hardware import Hardware
+from kto_tui.methods import Method
 from kto_tui.planner import Plan, Preset, load_presets, propose
 from kto_tui.recipe import Recipe
 from kto_tui.runs.config import RunConfig, RunRequest
@@ -53,6 +54,19 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.source is None else len(self.source.dataset.rows)
 
     @property
+    def method(self) -> Method:
+        """How it will be trained: as set by hand, else as the named recipe says, else KTO."""
+        named = {} if self.preset is None else self.preset.recipe
+        return "sft" if {**named, **self.overrides}.get("method") == "sft" else "kto"
+
+    @property
+    def unused(self) -> str:
+        """What the method cannot learn from and leaves out, in words; empty where it takes all rows."""
+        if self.source is None or self.method == "kto" or not self.source.dataset.undesirable:
+            return ""
+        return unused(self.source.dataset.undesirable)
+
+    @property
     def row_tokens(self) -> int | None:
         """Tokens that 95 % of the rows stay below, estimated from their characters."""
         if self.source is None:
@@ -70,9 +84,10 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         if self.source is None:
             return None
         if self.source.heldout is not None:
-            return len(self.source.heldout.rows)
+            return count_for(self.method, self.source.heldout)
         share = self.overrides.get("heldout_share", Recipe().heldout_share)
-        return heldout_count(self.source.dataset.desirable, self.source.dataset.undesirable, share)
+        bad = self.source.dataset.undesirable if self.method == "kto" else 0
+        return heldout_count(self.source.dataset.desirable, bad, share)
 
     @property
     def training_rows(self) -> int | None:
@@ -80,7 +95,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         if self.source is None:
             return None
         split_off = 0 if self.source.heldout is not None else self.heldout_rows or 0
-        rows = len(self.source.dataset.rows) - split_off
+        rows = count_for(self.method, self.source.dataset) - split_off
         return min(rows, TRIAL_ROWS) if self.trial else rows
 
     @property
@@ -99,9 +114,16 @@ def choose_data(
     path = _absolute(path_of(data, choices.config, choices.split))
     held = None if heldout is None else _absolute(path_of(heldout))
     source = open_source(path, held, choices)
-    require_both_labels(source.dataset)
     changed = msgspec.structs.replace(draft, data=path, heldout=held, choices=choices, source=source)
-    return choose_preset(changed, None)
+    changed = choose_preset(changed, None)
+    require_rows(changed)
+    return changed
+
+
+def require_rows(draft: Draft) -> None:
+    """Nothing when the method can learn from the data; raises as ``require_trainable``."""
+    if draft.source is not None:
+        require_trainable(draft.method, draft.source.dataset, draft.source.heldout)
 
 
 def _absolute(data: str) -> str:
@@ -138,9 +160,9 @@ def starter_draft(hardware: Hardware) -> Draft:
 
 def from_request(request: RunRequest, hardware: Hardware) -> Draft:
     """A draft from a run file, its model and data looked up and checked."""
-    draft = choose_model(Draft(hardware=hardware, asked_backend=request.backend), resolve(request.model))
-    draft = choose_data(draft, request.data, request.heldout, request.choices)
-    return msgspec.structs.replace(draft, overrides=request.overrides, trial=request.trial)
+    draft = Draft(hardware=hardware, asked_backend=request.backend, overrides=request.overrides, trial=request.trial)
+    draft = choose_model(draft, resolve(request.model))
+    return choose_data(draft, request.data, request.heldout, request.choices)
 
 
 def plan(draft: Draft) -> Plan:
@@ -174,6 +196,7 @@ def to_config(draft: Draft) -> RunConfig:
     """The frozen configuration of a complete draft."""
     if draft.model is None or draft.data is None or draft.source is None:
         raise UserError("Model and data are not both chosen", mend="Choose them first", where="wizard")
+    require_rows(draft)
     proposal, backend = plan(draft), draft.backend
     return RunConfig(
         model=draft.model.id,

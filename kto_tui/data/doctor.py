@@ -7,6 +7,7 @@ import msgspec
 
 from kto_tui.choices import DataChoices
 from kto_tui.data.report import Examined, Refused, Update
+from kto_tui.methods import Method
 from kto_tui.program import Program
 
 
@@ -14,13 +15,20 @@ class Examination:
     """One running examination. Iterate for its updates, the last is ``Examined`` or ``Refused``; ``cancel`` ends it."""
 
     def __init__(
-        self, path: Path, choices: DataChoices, *, heldout: Path | None = None, effective_batch: int | None = None
+        self,
+        path: Path,
+        choices: DataChoices,
+        *,
+        heldout: Path | None = None,
+        effective_batch: int | None = None,
+        method: Method = "kto",
     ) -> None:
         job = {
             "path": str(path),
             "choices": choices,
             "heldout": None if heldout is None else str(heldout),
             "effective_batch": effective_batch,
+            "method": method,
         }
         self._program: Program[Update] = Program("kto_tui.data.program", [], Update, told=msgspec.json.encode(job))
         self._path = path

@@ -11,6 +11,7 @@ from kto_tui.choices import DataChoices
 from kto_tui.data.checks.cheap import Context, cheap_findings
 from kto_tui.data.checks.facts import OTHER, UNLABELLED, Facts
 from kto_tui.data.checks.finding import Finding
+from kto_tui.data.checks.imitation import as_imitated
 from kto_tui.data.checks.seen import Seen
 from kto_tui.data.checks.sound import NO_LABEL, Judged, judge
 from kto_tui.data.checks.texts import TextChecks
@@ -27,6 +28,7 @@ from kto_tui.data.selection import (
 )
 from kto_tui.data.sources import for_heldout, for_training
 from kto_tui.data.store import Store
+from kto_tui.methods import Method
 from kto_tui.methods.kto import Weights, balance_weights
 
 # The dear checks look at all rows of a source up to this many, and at so many of a larger one.
@@ -44,6 +46,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         choices: what is decided about it.
         heldout: file whose rows must not be trained on.
         effective_batch: rows per optimizer step of the recipe, where it is known.
+        method: that is to train on it.
         full: the dear checks look at every row.
     """
 
@@ -51,6 +54,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     choices: DataChoices = DataChoices()
     heldout: str | None = None
     effective_batch: int | None = None
+    method: Method = "kto"
     full: bool = False
 
 
@@ -70,11 +74,18 @@ def examine(job: Job, tell: Callable[[Progressed], None]) -> Report:
     store, facts, reading, selection = found.store, found.facts, found.reading, found.selection
     names = tuple(Path(name).name for name in store.about.files)
     context = Context(
-        reading=reading, files=names, effective_batch=job.effective_batch, heldout=heldout, choices=job.choices
+        reading=reading,
+        files=names,
+        effective_batch=job.effective_batch,
+        heldout=heldout,
+        choices=job.choices,
+        method=job.method,
     )
     numbers = _sample(len(store), full=job.full)
     findings = cheap_findings(facts, context)
     findings += _text_findings(store, judge(facts, reading, job.choices), names, numbers, tell)
+    if job.method == "sft":
+        findings = as_imitated(findings)
     desirable = int(label_column(facts, selection, job.choices).sum())
     undesirable = len(selection) - desirable
     about = store.about
@@ -92,7 +103,8 @@ def examine(job: Job, tell: Callable[[Progressed], None]) -> Report:
         values=_values(facts, reading),
         labels_because=reading.because,
         confirmed=found.confirmed,
-        weights=_weights(desirable, undesirable),
+        method=job.method,
+        weights=_weights(desirable, undesirable) if job.method == "kto" else None,
         characters=characters(facts, selection),
         findings=tuple(sorted(findings, key=lambda one: SEVERITIES.index(one.severity))),
         looked_at=len(numbers),

@@ -37,7 +37,8 @@ class Reading(msgspec.Struct, frozen=True):
 
     Attributes:
         kind: of the values.
-        labels: value as text (``key``) to desirable or not; what is in neither is no label.
+        labels: value as text (``key``) to desirable or not; what is in neither is no label. The empty text is in it
+            where rows without a label are said to be good.
         certain: nobody need confirm it: only values that are JSON's or TRL's own true and false.
         because: the reason, in words.
         unknown: values as text that are not read, the commonest first.

@@ -5,6 +5,7 @@ import msgspec
 from kto_tui.data.checks.finding import Finding
 from kto_tui.data.labels import Scalar
 from kto_tui.data.shapes.form import Form
+from kto_tui.methods import Method
 from kto_tui.methods.kto import Weights
 
 
@@ -42,13 +43,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         form: how records are read.
         records: objects in the file, the unreadable ones included.
         rows: judged answers they hold, before any is left out.
-        kept: rows that would be trained on or held out, after accepted fixes and exclusions.
+        kept: sound rows, after accepted fixes and exclusions.
         desirable: kept rows labelled good.
         undesirable: kept rows labelled bad.
         values: of the label column, the commonest first.
         labels_because: how they are read, in words.
         confirmed: whether their polarity needs no further word of a person.
-        weights: None while a label is missing.
+        method: that is to train on them.
+        weights: None while a label is missing, and for SFT, which has none.
         characters: None without kept rows.
         findings: errors first.
         looked_at: rows that the dear checks looked at.
@@ -71,6 +73,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     values: tuple[LabelValue, ...]
     labels_because: str
     confirmed: bool
+    method: Method
     weights: Weights | None
     characters: Characters | None
     findings: tuple[Finding, ...]
@@ -79,6 +82,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     store: str
     bytes_read: int
     seconds: float
+
+    @property
+    def trained(self) -> int:
+        """Rows that would be trained on or held out: of SFT the good ones."""
+        return self.kept if self.method == "kto" else self.desirable
+
+    @property
+    def teaches(self) -> bool:
+        """Whether the method has the labels it needs."""
+        return self.desirable > 0 and (self.method == "sft" or self.undesirable > 0)
 
 
 class Progressed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="progress"):

@@ -1,4 +1,4 @@
-"""KTO rows: judged answers, as every backend takes them."""
+"""Rows: judged answers, as every backend takes them."""
 
 from collections.abc import Sequence
 from pathlib import Path

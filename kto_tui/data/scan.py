@@ -24,6 +24,7 @@ from kto_tui.data.shapes.form import Form
 from kto_tui.data.shapes.recognise import MisfitError, choose, recognise
 from kto_tui.data.store import VERSION, About, Store, open_store
 from kto_tui.data.storing import StoreWriter
+from kto_tui.data.trainable import IMITATE
 from kto_tui.errors import UserError
 from kto_tui.paths import cache_home, keep_newest
 from kto_tui.units import MIB
@@ -36,7 +37,7 @@ KEPT_STORES = 16
 ABANDONED_SECONDS = 86_400
 TELL_SECONDS = 0.1
 # What of the choices decides how records become rows; the rest are views over the same store.
-READING = ("shape", "columns", "encoding", "config", "split")
+READING = ("shape", "columns", "encoding", "config", "split", "unlabelled")
 # Below this somebody has to choose how records are read.
 SURE = 0.5
 # Roles that make rows, given a label or an order of the answers.
@@ -89,7 +90,7 @@ def sample_of(reader: Reader, items: Iterator[Item], choices: DataChoices, path:
 def _likely_form(items: list[Item], choices: DataChoices, path: Path) -> Form:
     if records := [item.value for item in items if isinstance(item, Record)]:
         try:
-            return choose(recognise(records), choices)
+            return choose(recognise(records, labelled=choices.unlabelled == "refuse"), choices)
         except UserError as error:
             raise type(error)(error.what, mend=error.mend, where=place(path)) from None
     item = next((item for item in items if isinstance(item, Unreadable)), None)
@@ -100,17 +101,28 @@ def _likely_form(items: list[Item], choices: DataChoices, path: Path) -> Form:
 def is_clear(form: Form, choices: DataChoices) -> bool:
     """Whether records can be read so: columns for prompt and answer are known, and surely, or somebody has said so."""
     chosen = choices.shape is not None or bool(choices.columns)
-    enough = any(needed <= set(form.columns.values()) for needed in ENOUGH)
-    return enough and (chosen or form.confidence >= SURE)
+    return _answers(form) and (chosen or form.confidence >= SURE)
+
+
+def lacks_labels(form: Form) -> bool:
+    """Whether columns for prompt and answer are known and none says which answers are good."""
+    return _answers(form) and not form.paired and "label" not in form.columns.values()
+
+
+def _answers(form: Form) -> bool:
+    return any(needed <= set(form.columns.values()) for needed in ENOUGH)
 
 
 def _require_clear(form: Form, choices: DataChoices, path: Path) -> None:
     """Refuse records of which nobody has said yet which columns hold what."""
     if not is_clear(form, choices):
         names = ", ".join(islice(form.columns, 12)) + (", ..." if len(form.columns) > 12 else "")
+        mend = "Use --map COLUMN=prompt,COLUMN=completion,COLUMN=label, [choices] columns, or m on the Data screen"
+        if lacks_labels(form):
+            mend += f". {IMITATE}"
         raise UnclearError(
             f"Somebody must say what the columns ({names}) hold: {form.because}",
-            mend="Use --map COLUMN=prompt,COLUMN=completion,COLUMN=label, [choices] columns, or m on the Data screen",
+            mend=mend,
             where=place(path),
         )
 

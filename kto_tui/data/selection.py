@@ -41,6 +41,20 @@ def confirm(counts: Mapping[str, int], form: Form, choices: DataChoices) -> tupl
     Raises:
         UserError: a value is said to be both good and bad.
     """
+    reading, sure = _confirm(counts, form, choices)
+    if choices.unlabelled == "refuse":
+        return reading, sure
+    none = not any(counts[name] for name in counts if name)
+    because = "rows without a label are good, as you said"
+    because = because if none else f"{reading.because}; {because}"
+    labels = {**reading.labels, key(None): True}
+    return msgspec.structs.replace(
+        reading, labels=labels, certain=none or reading.certain, because=because
+    ), none or sure
+
+
+def _confirm(counts: Mapping[str, int], form: Form, choices: DataChoices) -> tuple[Reading, bool]:
+    """As ``confirm``, for the values that there are."""
     found = read_labels(counts, threshold=choices.threshold)
     by_threshold = choices.threshold is not None and found.threshold is not None
     if form.label is not None and not by_threshold:
@@ -111,12 +125,19 @@ class Selection(Sequence[Row]):
                 yield self._row(stored)
                 number = next(wanted, None)
 
-    def pick(self, indices: Sequence[int]) -> "Selection":
+    def pick(self, indices: "Sequence[int] | np.ndarray") -> "Selection":
         """Those of the kept rows, as a view of their own."""
         import numpy as np
 
         numbers = self.numbers[np.asarray(indices, dtype=np.intp)]
         return Selection(self.store, self.reading, self._choices, numbers, bad=self.bad)
+
+    def of_label(self, label: bool) -> "Selection":
+        """Those of the kept rows that are labelled so, as a view of their own; no text is read."""
+        import numpy as np
+
+        labels = judge(self.store.facts(), self.reading, self._choices).label[self.numbers - 1]
+        return self.pick(np.flatnonzero(labels == int(label)))
 
     def _row(self, stored: Stored) -> Row:
         raw: RawRow | None = stored.raw(None)
@@ -133,8 +154,8 @@ def changing(fixes: Iterable[str]) -> tuple[str, ...]:
 
 
 def codes(labels: Sequence[str], reading: Reading) -> list[bool | None]:
-    """The label each code stands for; None for those that stand for none."""
-    return [None, *(reading.labels.get(name) for name in labels)]
+    """The label each code stands for, ``UNLABELLED`` the first; None for those that stand for none."""
+    return [reading.labels.get(name) for name in (key(None), *labels)]
 
 
 def select(

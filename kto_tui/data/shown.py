@@ -120,7 +120,8 @@ def read_head(path: Path, choices: DataChoices) -> Head:
         place = f"{sniffed.files[record.file].name}:{record.line}"
         rows += preview(record.value, form, place, len(rows) + 1)
     reading, confirmed = confirm(Counter(key(row.value) for row in rows), form, choices)
-    labelled = (msgspec.structs.replace(row, label=reading.labels.get(key(row.value))) for row in rows)
+    labels = (None if row.problem else reading.labels.get(key(row.value)) for row in rows)
+    labelled = (msgspec.structs.replace(row, label=label) for row, label in zip(rows, labels, strict=True))
     found = tuple(record.value for record in records)
     return Head(sniffed.title, form, reading, confirmed, tuple(labelled), found, unclear=not clear)
 
@@ -161,7 +162,7 @@ class Browser:
             IndexError: there is none.
         """
         row = self._store.row(number)
-        label = self._labels[row.code] if row.code < len(self._labels) else None
+        label = self._labels[row.code] if row.code < len(self._labels) and not row.problem else None
         place = f"{self._names[row.file]}:{row.line}"
         value = self._values.get(row.code)
         return ShownRow(number, place, row.prompt, row.completion, value, label, row.tools, row.problem)

@@ -17,6 +17,8 @@ TITLES = {
     "missing_label": "The row has no label",
 }
 
+IMITATE = 'If such rows are good answers to imitate, train with method = "sft" and unlabelled = "good" below [choices]'
+
 
 def refuse(store: Store, facts: Facts, bad: "np.ndarray", *, apart: bool = False) -> NoReturn:
     """Say what is wrong with the first of the rows that cannot be trained on.
@@ -51,6 +53,8 @@ def refuse(store: Store, facts: Facts, bad: "np.ndarray", *, apart: bool = False
     count = int(same.sum())
     rows = "only this row" if count == 1 else f"{count:,} rows"
     mend = f'Mend the file, or leave such rows out ({rows}): fixes = ["{kind}"] below [choices]'
+    if kind == "missing_label":
+        mend += f". {IMITATE}"
     if apart:
         also = ", or add what it says to good or bad below [choices]" if kind == "unparsable_label" else ""
         mend = f"Mend the held-out file ({rows}){also}"
@@ -69,7 +73,8 @@ def require_confirmed(store: Store, reading: Reading, *, confirmed: bool) -> Non
     """
     if confirmed or not reading.labels:
         return
-    good, bad = (_toml([name for name, label in reading.labels.items() if label is wanted]) for wanted in (True, False))
+    labels = {name: label for name, label in reading.labels.items() if name}
+    good, bad = (_toml([name for name, label in labels.items() if label is wanted]) for wanted in (True, False))
     raise UserError(
         f"Nobody has confirmed how the labels are read: {reading.because}",
         mend=f"If that is right, write good = {good} and bad = {bad} below [choices],"

@@ -15,6 +15,7 @@ from kto_tui.data.tokens.lengths import Lengths
 from kto_tui.data_here import path_of
 from kto_tui.draft import Draft, choose_data, plan
 from kto_tui.errors import UserError
+from kto_tui.methods import Method
 from kto_tui.tui.counting import Counted
 
 
@@ -74,6 +75,7 @@ class Opened(msgspec.Struct, frozen=True):
         decided: what follows from the choices.
         estimated: tokens of its rows, from their characters.
         counted: the same by the model's tokenizer.
+        method: that is to train on it.
     """
 
     wanted: Wanted
@@ -84,6 +86,7 @@ class Opened(msgspec.Struct, frozen=True):
     decided: Decided | None = None
     estimated: Lengths | None = None
     counted: Counted | None = None
+    method: Method = "kto"
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -137,7 +140,7 @@ class Opening:
         wanted = self.wanted
         try:
             place, choices = wanted.here
-            opened = Opened(wanted, place, read_head(place, choices))
+            opened = Opened(wanted, place, read_head(place, choices), method=self._draft.method)
             yield opened
             if opened.head.unclear:
                 return
@@ -156,7 +159,11 @@ class Opening:
     def _examine(self, place: Path, choices: DataChoices) -> Iterator[Update]:
         apart = self.wanted.apart
         self._examination = Examination(
-            place, choices, heldout=None if apart is None else apart[0], effective_batch=effective_batch(self._draft)
+            place,
+            choices,
+            heldout=None if apart is None else apart[0],
+            effective_batch=effective_batch(self._draft),
+            method=self._draft.method,
         )
         if self._cancelled:
             self._examination.cancel()

@@ -17,7 +17,8 @@ def summary(opened: Opened) -> str:
             return f"{opened.rows:,}, being examined anew, esc cancels"
         return f"the first {opened.rows:,}; the rest is being read, esc cancels"
     choices = opened.wanted.choices
-    used = len(opened.decided.kept.rows)
+    kept = opened.decided.kept
+    used = len(kept.rows) if opened.method == "kto" else kept.desirable
     words = [f"{opened.rows:,}", "all used" if used == opened.rows else f"{used:,} used"]
     words += [f"{len(choices.excluded):,} left out by you"] if choices.excluded else []
     words += [f"{len(choices.flipped):,} turned round"] if choices.flipped else []

@@ -23,7 +23,7 @@ Captured = pytest.CaptureFixture[str]
 NAMES = {
     "path", "format", "confidence", "because", "shape", "columns", "records", "rows", "kept", "desirable",
     "undesirable", "labels", "weights", "characters", "checks", "looked_at", "tokens", "choices", "ready", "next",
-    "fingerprint", "store", "bytes_read", "seconds",
+    "fingerprint", "store", "bytes_read", "seconds", "method", "trained",
 }  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def test_one_label_only_is_no_data_for_kto(tmp_path: Path, capsys: Captured) -> 
     found = checked(file, capsys=capsys)
     assert found["weights"] is None
     assert not found["ready"]
-    assert "desirable" in found["next"]
+    assert "--method=sft" in found["next"]
 
 
 def test_columns_and_ratings_are_said_by_flags(tmp_path: Path, capsys: Captured) -> None:

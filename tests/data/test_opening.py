@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kto_tui.choices import DataChoices
-from kto_tui.data.rows import Dataset, Message, require_both_labels, text_of
+from kto_tui.data.by_method import require_trainable
+from kto_tui.data.rows import Dataset, Message, text_of
 from kto_tui.data.sources import STARTER, open_source, starter_folder
 from kto_tui.errors import UserError
 
@@ -51,7 +52,7 @@ def test_plain_rows(tmp_path: Path) -> None:
         ("Why?", " Because.", False, 2),
     ]
     assert (dataset.desirable, dataset.undesirable) == (1, 1)
-    assert require_both_labels(dataset) is dataset
+    require_trainable("kto", dataset)
 
 
 def test_conversational_rows(tmp_path: Path) -> None:
@@ -233,7 +234,7 @@ def test_an_unknown_fix_is_named(tmp_path: Path) -> None:
 def test_one_label_only(tmp_path: Path, label: bool, missing: str) -> None:
     dataset = read(write(tmp_path / "rows.jsonl", *[{**PLAIN, "label": label}] * 3))
     with pytest.raises(UserError) as caught:
-        require_both_labels(dataset)
+        require_trainable("kto", dataset)
     assert "All 3 rows are labelled" in str(caught.value)
     assert f"labelled {missing}" in caught.value.mend
     assert str(dataset.path) in str(caught.value)
@@ -324,7 +325,7 @@ def test_the_starter_source() -> None:
     assert source.dataset.path == starter_folder() / "train.jsonl"
     assert source.heldout is not None
     assert source.behaviour is not None
-    assert require_both_labels(source.dataset) is source.dataset
+    require_trainable("kto", source.dataset, source.heldout)
 
 
 def test_a_file_with_its_own_heldout_rows(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from kto_tui.backends.training.rewards import HeldoutRewards
 from kto_tui.backends.training.rows import PreparedRows, prepare_rows
 from kto_tui.backends.training.tokenizer import load_tokenizer
 from kto_tui.data.sources import Source, open_source
-from kto_tui.environment import TRAINING_PACKAGES
+from kto_tui.environment import PACKAGES as TRAINS_WITH
 from kto_tui.errors import UserError
 from kto_tui.paths import cache_home
 from kto_tui.recipe import LORA_TARGETS, Recipe
@@ -45,7 +45,7 @@ from kto_tui.runs.control import Action
 from kto_tui.runs.events import Noted, PhaseEntered, Resumed
 from kto_tui.runs.state import fold
 
-PACKAGES = ("kto-tui", *TRAINING_PACKAGES, "tokenizers")
+PACKAGES = ("kto-tui", *TRAINS_WITH["hf"], "tokenizers")
 KERNELS = Path(__file__).parent / "kto"
 
 

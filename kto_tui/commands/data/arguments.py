@@ -42,6 +42,9 @@ def add_data(commands: Any) -> None:  # noqa: ANN401 - argparse's own type of it
     )
     convert.add_argument("--force", action="store_true", help="replace OUT where it exists")
     show.add_argument("--row", type=int, required=True, metavar="N", help="its number, counted from 1")
+    check.add_argument(
+        "--method", choices=("kto", "sft"), default="kto", help="that is to train on it (default: kto); sft imitates"
+    )
     check.add_argument("--strict", action="store_true", help="warnings count as errors")
     check.add_argument("--full", action="store_true", help="the dear checks look at every row, not at a sample")
     for parser in (check, show):
@@ -50,6 +53,13 @@ def add_data(commands: Any) -> None:  # noqa: ANN401 - argparse's own type of it
         parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
     for parser in (check, convert, show):
         _add(parser, "reading", READING)
+    for parser in (check, convert, show):
+        parser.add_argument(
+            "--unlabelled",
+            choices=("refuse", "good"),
+            default="refuse",
+            help="what rows without a label are: refuse them (default), or good answers to imitate",
+        )
     for parser in (check, convert):
         _add(parser, "deciding", DECIDING)
 

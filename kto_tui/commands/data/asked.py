@@ -27,6 +27,7 @@ def choices_of(args: argparse.Namespace) -> DataChoices:
         encoding=_codec(args.encoding),
         config=args.config,
         split=args.split,
+        unlabelled=args.unlabelled,
         fixes=_list(getattr(args, "fix", None), "--fix"),
     )
 

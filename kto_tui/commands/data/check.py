@@ -7,6 +7,7 @@ from kto_tui.commands.data.report import print_report, record
 from kto_tui.commands.data.verdict import judge
 from kto_tui.commands.printing import print_json
 from kto_tui.data.examine import Job, examine
+from kto_tui.methods import Method
 from kto_tui.planner import effective_batch
 
 
@@ -17,6 +18,7 @@ def check(
     heldout: str | None,
     model: str | None,
     *,
+    method: Method,
     full: bool,
     strict: bool,
     as_json: bool,
@@ -28,7 +30,7 @@ def check(
     """
     # Only very few rows are too few for a batch, and for those the planner proposes its smallest.
     smallest, _ = effective_batch(0)
-    job = Job(path=data, choices=choices, heldout=heldout, effective_batch=smallest, full=full)
+    job = Job(path=data, choices=choices, heldout=heldout, effective_batch=smallest, method=method, full=full)
     with tokens.tokenizer_of(model) as tokenizer, progress() as tell:
         report = examine(job, tell)
         lengths, refused = tokens.measure(data, choices, tokenizer, tell, full=full)

@@ -14,6 +14,7 @@ from kto_tui import units
 from kto_tui.choices import DataChoices, Role
 from kto_tui.commands.data.verdict import Verdict, eq8
 from kto_tui.commands.printing import print_table
+from kto_tui.data.by_method import unused
 from kto_tui.data.checks.finding import Finding
 from kto_tui.data.checks.parts import beginning
 from kto_tui.data.labels import Scalar
@@ -81,7 +82,10 @@ def _columns(columns: Mapping[str, Role]) -> str:
 def _rows(report: Report) -> str:
     records = f"{report.rows:,} in {report.records:,} records" if report.records != report.rows else f"{report.rows:,}"
     sampled = f"; {report.looked_at:,} of them, chosen by a seed, were looked at in depth (--full: all)"
-    return f"{records}, {report.kept:,} would be trained on" + (sampled if report.looked_at < report.rows else "")
+    used = f"{report.trained:,} would be trained on"
+    if report.method == "sft" and report.undesirable:
+        used += f"; {unused(report.undesirable)}"
+    return f"{records}, {used}" + (sampled if report.looked_at < report.rows else "")
 
 
 def _weights(report: Report) -> str:
@@ -128,7 +132,8 @@ def record(report: Report, choices: DataChoices, verdict: Verdict) -> dict[str, 
 
     Its names: ``path``, ``format`` with its ``confidence`` (0 to 1) and ``because``, ``shape``, ``columns`` (name to
     role), ``records``, ``rows``, ``kept``, ``desirable``, ``undesirable`` (of the kept), ``labels`` (``values``,
-    ``because``, ``confirmed``), ``weights`` with ``ratio`` and Eq. 8's ``range`` (null while a label is missing),
+    ``because``, ``confirmed``), ``weights`` with ``ratio`` and Eq. 8's ``range`` (null while a label is missing and
+    for SFT), ``method``, ``trained`` (of the kept, rows that it would train on),
     ``characters``, ``checks``, ``looked_at`` (rows of the dear checks), ``choices`` as of ``run.toml``,
     ``ready`` (it can be trained on), ``next``, ``fingerprint``, ``store``, ``bytes_read``, ``seconds``.
     """
@@ -152,6 +157,7 @@ def record(report: Report, choices: DataChoices, verdict: Verdict) -> dict[str, 
         "shape": form,
         "columns": columns,
         **found,
+        "trained": report.trained,
         "labels": labels,
         "weights": weights,
         "checks": checks,

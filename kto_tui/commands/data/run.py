@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
         case "check":
             from kto_tui.commands.data.check import check
 
-            how = {"full": args.full, "strict": args.strict, "as_json": args.as_json}
+            how = {"method": args.method, "full": args.full, "strict": args.strict, "as_json": args.as_json}
             return check(args.path, data, choices, _heldout(args, choices), args.tokenizer, **how)
         case "convert":
             from kto_tui.commands.data.convert import convert

@@ -34,17 +34,21 @@ def judge(report: Report, choices: DataChoices, typed: str) -> Verdict:
     """
     left = [finding for finding in report.findings if finding.id not in choices.fixes]
     errors = [finding for finding in left if finding.severity == "error"]
-    ready = not errors and report.confirmed and report.weights is not None
+    ready = not errors and report.confirmed and report.teaches
     warned = any(finding.severity == "warning" for finding in left)
     if ready:
-        following = f"Train on it: write {_toml(typed, choices)} into a run file, then kto-tui train RUN.toml"
+        how = "" if report.method == "kto" else ', backend = "mlx" and recipe = { method = "sft" }'
+        following = f"Train on it: write {_toml(typed, choices)}{how} into a run file, then kto-tui train RUN.toml"
     elif any(one.label is not None for one in report.values):
         following = _following(report, choices, [(error.id, error.title, error.fix) for error in errors])
     elif report.form.paired or "label" in report.form.columns.values():
         following = "Say what the labels mean: --good=VALUE,... --bad=VALUE,..., or --threshold=N"
     else:
         columns = ", ".join(report.form.columns)
-        following = f"Say with --map which column (of {columns}) is the label, or add one to the file"
+        following = (
+            f"Say with --map which column (of {columns}) is the label, or add one to the file; where all answers are "
+            "good ones to imitate, add --method=sft --unlabelled=good"
+        )
     return Verdict(ready, warned, following)
 
 
@@ -53,6 +57,8 @@ def _following(report: Report, choices: DataChoices, errors: list[tuple[str, str
         said = polarity((one.value, one.label) for one in report.values)
         missing = "bad" if report.undesirable == 0 else "good"
         return f"Say which other labels are {missing}: {shlex.join(said)} --{missing}=VALUE,..."
+    one_label = any(name == "one_label" for name, _, _ in errors)
+    errors = [error for error in errors if error[0] != "one_label"]
     if beyond := [title for _, title, fix in errors if fix is None]:
         return f"Mend the file: {beyond[0]}"
     flags, why = [], []
@@ -61,16 +67,22 @@ def _following(report: Report, choices: DataChoices, errors: list[tuple[str, str
         why.append("if the labels are read rightly above")
     if errors:
         flags.append(f"--fix={','.join([*choices.fixes, *(name for name, _, _ in errors)])}")
-        why.append("to accept the fixes of the errors (or mend the file)")
-    if not flags:
-        missing = "good" if report.desirable == 0 else "bad"
-        return f"Add rows that are {missing}: KTO needs both labels"
+        unsaid = report.method == "sft" and any(name == "missing_label" for name, _, _ in errors)
+        instead = "; or --unlabelled=good, if rows without a label are good answers" if unsaid else ""
+        why.append(f"to accept the fixes of the errors (or mend the file{instead})")
+    if not flags or (one_label and not errors):
+        if report.method == "sft" or report.desirable == 0:
+            return (
+                f"Add rows that are good: {'SFT imitates them' if report.method == 'sft' else 'KTO needs both labels'}"
+            )
+        return "Add rows that are bad, since KTO needs both labels; or imitate the good ones with --method=sft"
     return f"Add {shlex.join(flags)} {' and '.join(why)}"
 
 
 def polarity(labels: Iterable[tuple[Scalar, bool | None]]) -> list[str]:
     """The flags that confirm how the values of labels are read."""
-    read = [(value, label) for value, label in labels if label is not None]  # no dictionary: True is equal to 1
+    # No dictionary: True is equal to 1.
+    read = [(value, label) for value, label in labels if label is not None and key(value)]
     if len(read) > MOST_NAMED:
         return ["--threshold=N"]
     named = {wanted: [_written(value) for value, label in read if label is wanted] for wanted in (True, False)}

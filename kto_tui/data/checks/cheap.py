@@ -14,6 +14,7 @@ from kto_tui.data.checks.repeats import overlapping, repeats
 from kto_tui.data.checks.sound import BROKEN, NO_LABEL, Judged, judge
 from kto_tui.data.checks.wording import said
 from kto_tui.data.labels import Reading
+from kto_tui.methods import Method
 from kto_tui.units import percent
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Context(msgspec.Struct, frozen=True):
         files: base names that ``Columns.file`` counts.
         effective_batch: rows per optimizer step; None: unknown.
         heldout: of the rows that must not be trained on.
+        method: that trains on the rows.
         choices: rows that are excluded are not looked at, flipped labels are looked at flipped; what concerns all
             rows together is computed from those that are trained on.
     """
@@ -37,6 +39,7 @@ class Context(msgspec.Struct, frozen=True):
     effective_batch: int | None = None
     heldout: Facts | None = None
     choices: DataChoices = DataChoices()
+    method: Method = "kto"
 
 
 def cheap_findings(facts: Facts, context: Context) -> list[Finding]:
@@ -116,13 +119,16 @@ def _broken(scribe: _Scribe, facts: Facts) -> Iterator[Finding]:
         rows = judged.present & ((flags & int(flag)) != 0)
         if count := int(rows.sum()):
             yield scribe.about(name, severity, rows, said(count, one, many), why)
-    rows = readable & (code == UNLABELLED)
+    nothing = readable & (judged.label == NO_LABEL)
+    rows = nothing & (code == UNLABELLED)
     if count := int(rows.sum()):
         title = said(count, "row has no label", "rows have no label")
         yield scribe.about(
-            "missing_label", "error", rows, title, "KTO learns from thumbs up and thumbs down; a row without is neither"
-        )
-    rows = readable & (code != UNLABELLED) & (judged.label == NO_LABEL)
+            "missing_label", "error", rows, title,
+            "KTO learns from thumbs up and thumbs down, and a row without is neither; SFT can imitate such rows as good"
+            " answers (--method sft --unlabelled good, u on the Data screen)",
+        )  # fmt: skip
+    rows = nothing & (code != UNLABELLED)
     if count := int(rows.sum()):
         first = int(code[rows.argmax()])
         value = "" if first == OTHER else f", such as {str(facts.values[first - 1])[:30]!r}"
@@ -164,17 +170,32 @@ def _together(scribe: _Scribe, kept: "np.ndarray") -> Iterator[Finding]:
     label = scribe.judged.label[index]
     rows, good = len(index), int((label == 1).sum())
     bad, batch = rows - good, scribe.context.effective_batch
-    if rows and not (good and bad):
+    if scribe.context.method == "sft":
+        if rows and not good:
+            title = said(
+                rows, "row can be trained on, and it is undesirable", "rows can be trained on, and all are undesirable"
+            )
+            yield scribe.about("one_label", "error", index, title, "SFT imitates good answers, and here is none")
+        elif bad:
+            title = f"{said(bad, 'row is', 'rows are')} labelled bad and not trained on"
+            why = "SFT imitates the good answers; KTO learns from what is wrong with the others too"
+            yield scribe.about("not_imitated", "hint", index[label == 0], title, why)
+        index, rows = index[label == 1], good
+    elif rows and not (good and bad):
         only = "desirable" if good else "undesirable"
         title = said(rows, f"row can be trained on, and it is {only}", f"rows can be trained on, and all are {only}")
         why = "KTO learns what is good from what is bad; pushed in one direction only, the model just drifts"
+        if good:
+            why += " (SFT imitates good answers: --method sft, u on the Data screen)"
         yield scribe.about("one_label", "error", index, title, why)
     if rows and batch is not None and rows < 2 * batch:
         fill = "not even one batch" if rows < batch else "one batch only"
         title = f"{said(rows, 'row fills', 'rows fill')} {fill} of {batch:,}"
-        why = "An epoch is a single optimizer step then, and the KL term is estimated from these few answers"
+        why = "An epoch is a single optimizer step then"
+        if scribe.context.method == "kto":
+            why += ", and the KL term is estimated from these few answers"
         yield scribe.about("few_rows", "warning" if rows < batch else "hint", index, title, why)
-    if good and bad:
+    if good and bad and scribe.context.method == "kto":
         yield from _balance(scribe, index, label, good)
         yield from _order(scribe, index, label)
 

@@ -17,7 +17,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         severity: an error keeps a run from starting until it is mended or its fix accepted.
         count: rows (or pairs, groups: as the title says) it is about.
         title: one clause with the count, no full stop.
-        why: why it matters for KTO, one sentence.
+        why: why it matters for the method that trains on the rows, one sentence.
         rows: numbers of the first rows, at most ``SHOWN_ROWS``.
         places: ``file:line`` of the first of them, at most ``SHOWN_PLACES``.
         fix: what accepting the fix does, as an imperative without full stop; None where only the person can mend it.

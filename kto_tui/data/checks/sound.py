@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from kto_tui.choices import DataChoices
-from kto_tui.data.checks.facts import OTHER, Columns, Facts, Flag
-from kto_tui.data.labels import Reading
+from kto_tui.data.checks.facts import OTHER, UNLABELLED, Columns, Facts, Flag
+from kto_tui.data.labels import Reading, key
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +50,7 @@ def labels_of(facts: Facts, reading: Reading) -> "np.ndarray":
     import numpy as np
 
     table = np.full(OTHER + 1, NO_LABEL, dtype=np.int8)
-    for code, name in enumerate(facts.labels, start=1):
+    for code, name in enumerate((key(None), *facts.labels), start=UNLABELLED):
         label = reading.labels.get(name)
         if label is not None:
             table[code] = label

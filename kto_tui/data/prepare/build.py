@@ -122,7 +122,8 @@ def build(rows: TokenRows, settings: Settings, *, key: str = "") -> Prepared:
         lengths=rows.lengths,
         seed=settings.seed,
         size=settings.effective_batch,
-        least=max(2, settings.ranks),
+        # Rows of one label are imitated, not compared: there a row may stand alone.
+        least=max(2 if settings.kl or len({*rows.labels}) > 1 else 1, settings.ranks),
     )
     if settings.limit is not None:
         windows = _first(windows, settings.limit)

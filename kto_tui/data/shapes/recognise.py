@@ -61,11 +61,12 @@ class Match(msgspec.Struct):
         self.confidence = min(self.confidence, AMBIGUOUS)
 
 
-def recognise(sample: Sequence[Mapping[str, Any]]) -> tuple[Form, ...]:
+def recognise(sample: Sequence[Mapping[str, Any]], *, labelled: bool = True) -> tuple[Form, ...]:
     """Ways to read the records of ``sample``, the likeliest first; the last resort is a table that somebody must map.
 
     Args:
         sample: some records, at least one; their columns in order of appearance.
+        labelled: whether a column has to say which answers are good; without one all of them are.
     """
     views: dict[Flatten | None, dict[str, Column]] = {None: columns_of(sample)}
     if not any(column.kind in {"message", "verdict", "other"} for column in views[None].values()):
@@ -78,7 +79,7 @@ def recognise(sample: Sequence[Mapping[str, Any]]) -> tuple[Form, ...]:
         if flatten is not None and flatten not in views:
             views[flatten] = columns_of([flatten(record) for record in sample])
         columns = views[flatten]
-        if best := max(_matches(shape, columns), key=lambda match: match.confidence, default=None):
+        if best := max(_matches(shape, columns, labelled=labelled), key=lambda match: match.confidence, default=None):
             forms.append(_form(name, shape, columns, best))
     table = views[SHAPES["table"].flatten]
     if not any(form.shape == "table" for form in forms):
@@ -104,7 +105,7 @@ def _tried(form: Form, sample: Sequence[Mapping[str, Any]]) -> Form:
     return msgspec.structs.replace(form, confidence=min(form.confidence, MISFIT), because=because)
 
 
-def _matches(shape: Shape, columns: dict[str, Column]) -> Iterator[Match]:
+def _matches(shape: Shape, columns: dict[str, Column], *, labelled: bool) -> Iterator[Match]:
     if not any(name.startswith(shape.label_prefix) for name in columns):
         return
     for needs in shape.needs:
@@ -115,6 +116,9 @@ def _matches(shape: Shape, columns: dict[str, Column]) -> Iterator[Match]:
             found = all(match.take(role, *_find(shape, columns, role, kinds)) for role, kinds in needs.items())
         if found:
             _complete(shape, columns, match, needs)
+            if labelled and ({*needs} & {"completion", "messages"}) and "label" not in match.roles.values():
+                match.confidence = 0.0
+                match.doubts.append("no column says which answers are good")
             yield match
 
 
@@ -186,9 +190,6 @@ def _label(shape: Shape, columns: dict[str, Column], match: Match) -> None:
         opposite = [column.name for column in columns.values() if column.key in OPPOSITES and judgements(column)]
         if opposite and not own:
             match.doubt(f"{_list(opposite)} may say which answers are bad")
-        return
-    match.confidence = 0.0
-    match.doubts.append("no column says which answers are good")
 
 
 def _guess(columns: dict[str, Column]) -> Match:
@@ -249,10 +250,10 @@ def choose(forms: Sequence[Form], choices: DataChoices) -> Form:
             f"The records do not look like the shape {choices.shape!r}",
             mend=f"Choose one of {', '.join(by_shape)}, or say what each column holds",
         )
-    return _mapped(form, choices.columns) if choices.columns else form
+    return _mapped(form, choices.columns, labelled=choices.unlabelled == "refuse") if choices.columns else form
 
 
-def _mapped(form: Form, columns: Mapping[str, Role]) -> Form:
+def _mapped(form: Form, columns: Mapping[str, Role], *, labelled: bool) -> Form:
     if unknown := [name for name in columns if name not in form.columns]:
         raise MisfitError(f"There is no column {_list(unknown)}", mend=f"The columns are {_list(form.columns)}")
     roles: dict[str, Role] = {name: columns.get(name, "ignore") for name in form.columns}
@@ -264,7 +265,7 @@ def _mapped(form: Form, columns: Mapping[str, Role]) -> Form:
     paired = _paired(roles)
     if not answered:
         because = "no column is mapped to the answer"
-    elif not paired and "label" not in held:
+    elif labelled and not paired and "label" not in held:
         because = "no column is mapped to the label"
     else:
         return Form(form.shape, form.title, roles, OWN, "mapped by you", paired)

@@ -12,7 +12,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from kto_tui.choices import DataChoices, Role
-from kto_tui.data.scan import is_clear
+from kto_tui.data.scan import is_clear, lacks_labels
 from kto_tui.data.shapes.columns import columns_of
 from kto_tui.data.shapes.form import Form
 from kto_tui.data.shapes.recognise import WORDS, choose, recognise
@@ -44,6 +44,7 @@ class ColumnsScreen(Screen[DataChoices | None]):
         Binding("left", "turn(-1)", show=False),
         Binding("space", "ask", show=False, tooltip="Choose its role from a list, also one that another column has"),
         Binding("s", "shape", "Shape", tooltip="The next shape the records may have"),
+        Binding("u", "unlabelled", "No labels", tooltip="Rows without a label are good answers to imitate, or are not"),
         Binding("n", "record(1)", "Records", key_display="n/p", tooltip="The next record, the one before"),
         Binding("p", "record(-1)", show=False),
         Binding("a", "automatic", "Auto", tooltip="Back to what was recognised"),
@@ -54,7 +55,7 @@ class ColumnsScreen(Screen[DataChoices | None]):
         super().__init__()
         self._head = head
         self._choices = choices
-        self._forms = recognise(head.records)
+        self._forms = self._recognised()
         self._form = head.form
         self._at = 0
         self._values: dict[str, str] = {}
@@ -93,8 +94,16 @@ class ColumnsScreen(Screen[DataChoices | None]):
     @property
     def _complete(self) -> bool:
         """Whether every row would have a prompt, an answer and a label."""
-        labelled = self._form.paired or "label" in self._form.columns.values()
-        return labelled and is_clear(self._form, DataChoices(shape=self._form.shape))
+        unsaid = self._labelled and lacks_labels(self._form)
+        return not unsaid and is_clear(self._form, DataChoices(shape=self._form.shape))
+
+    @property
+    def _labelled(self) -> bool:
+        """Whether rows need a label."""
+        return self._choices.unlabelled == "refuse"
+
+    def _recognised(self) -> Sequence[Form]:
+        return recognise(self._head.records, labelled=self._labelled)
 
     def _fill(self) -> None:
         self._sample()
@@ -184,13 +193,19 @@ class ColumnsScreen(Screen[DataChoices | None]):
         at = shapes.index(self._form.shape) if self._form.shape in shapes else -1
         self._take(self._forms[(at + 1) % len(shapes)])
 
+    def action_unlabelled(self) -> None:
+        """Rows without a label are good answers to imitate, or are nothing to learn from."""
+        self._choices = msgspec.structs.replace(self._choices, unlabelled="good" if self._labelled else "refuse")
+        self._forms = self._recognised()
+        self._take(self._forms[0])
+
     def action_automatic(self) -> None:
         """The likeliest of the recognised ways."""
         self._take(self._forms[0])
 
     def _choose(self, columns: dict[str, Role], shape: str) -> None:
         try:
-            self._take(choose(self._forms, DataChoices(shape=shape, columns=columns)))
+            self._take(choose(self._forms, msgspec.structs.replace(self._choices, shape=shape, columns=columns)))
         except UserError as error:
             complain(self, str(error))
 

@@ -1,6 +1,6 @@
 """Step 3: which feedback, and is it sound?"""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 from textual.app import ComposeResult
@@ -12,6 +12,7 @@ from kto_tui.choices import DataChoices
 from kto_tui.data.sources import STARTER
 from kto_tui.draft import Draft
 from kto_tui.errors import UserError
+from kto_tui.methods import Method
 from kto_tui.tui.messages import StepRequested
 from kto_tui.tui.opening import Opened, Wanted
 from kto_tui.tui.screens.columns import ColumnsScreen
@@ -47,6 +48,9 @@ class DataScreen(TokensScreen):
         Binding("f", "fixes", "Fixes", tooltip="What the checks can mend, previewed row by row"),
         Binding("m", "columns", "Columns", tooltip="What each column holds"),
         Binding("e", "labels", show=False, tooltip="What each value of the label column means"),
+        Binding(
+            "u", "imitate", show=False, tooltip="SFT: imitate the good rows, those without a label too; again: KTO"
+        ),
         Binding("x", "exclude", "Exclude", tooltip="Leave the row out, or take it back"),
         Binding("l", "flip", show=False, tooltip="Turn the row's label round, or take that back"),
         Binding("v", "view", show=False, tooltip="The row as the model will see it, token by token"),
@@ -139,6 +143,28 @@ class DataScreen(TokensScreen):
             return
         self.app.push_screen(LabelsDialog(opened.report, opened.wanted.choices, opened.row), self._take_reading)
 
+    def action_imitate(self) -> None:
+        """SFT, which imitates the good rows, rows without a label among them; or KTO again."""
+        opened = self._opened
+        if opened is None or (opened.report is None and not opened.head.unclear):
+            self.complain(WAIT)
+            return
+        wanted = opened.wanted
+        if self._draft.method == "sft":
+            unlabelled: Literal["refuse", "good"] = "refuse"
+        else:
+            values = () if opened.report is None else opened.report.values
+            bare = opened.head.unclear or any(value.value is None for value in values)
+            unlabelled = "good" if bare and wanted.data != STARTER else "refuse"
+        self._train_with("kto" if self._draft.method == "sft" else "sft")
+        choices = msgspec.structs.replace(wanted.choices, unlabelled=unlabelled)
+        self.open_file(msgspec.structs.replace(wanted, choices=choices))
+
+    def _train_with(self, method: Method) -> None:
+        """Set the method by hand; whether the rows suit it is seen anew."""
+        self._draft = msgspec.structs.replace(self._draft, overrides={**self._draft.overrides, "method": method})
+        self._sound = None
+
     def action_columns(self) -> None:
         """What the columns hold."""
         opened = self._opened
@@ -150,6 +176,8 @@ class DataScreen(TokensScreen):
     def _take_reading(self, choices: DataChoices | None) -> None:
         """Choices that say how the file is read: it is opened anew, its numbers of rows may be others."""
         if choices is not None and self._opened is not None:
+            if choices.unlabelled == "good" and self._draft.method == "kto":
+                self._train_with("sft")
             self.open_file(msgspec.structs.replace(self._opened.wanted, choices=choices))
         elif self._opened is not None and self._opened.head.unclear and self._before is not None:
             self._opened, self._before = self._before, None
@@ -215,7 +243,9 @@ class DataScreen(TokensScreen):
         if any(one.fix is not None and one.id not in opened.wanted.choices.fixes for one in errors):
             self.action_fixes(f"{problem.what}. Accept a fix, or mend the file.")
         else:
-            self.complain(str(problem))
+            kept = opened.decided.kept if opened.decided is not None else None
+            only_good = kept is not None and kept.desirable and not kept.undesirable
+            self.complain(f"{problem} Press u for SFT." if only_good and opened.method == "kto" else str(problem))
 
     def action_cancel(self) -> None:
         """Stop reading, or counting."""

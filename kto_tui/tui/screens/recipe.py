@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from kto_tui.draft import Draft, choose_preset, plan
+from kto_tui.draft import Draft, choose_preset, plan, require_rows
 from kto_tui.errors import UserError
 from kto_tui.planner import Plan, load_presets
 from kto_tui.recipe import FIELDS, Field
@@ -44,7 +44,8 @@ class RecipeScreen(WizardScreen):
         try:
             self._plan: Plan = plan(draft)
         except UserError as error:  # set by hand for other data
-            self._draft = msgspec.structs.replace(draft, overrides={})
+            method = {name: value for name, value in draft.overrides.items() if name == "method"}  # goes with the data
+            self._draft = msgspec.structs.replace(draft, overrides=method)
             self._plan = plan(self._draft)
             self._lost = f"{error} What you had set is automatic again."
         self._shown = (self._draft, self._plan)
@@ -123,6 +124,7 @@ class RecipeScreen(WizardScreen):
         return msgspec.structs.replace(self._draft, overrides={**self._draft.overrides, name: value})
 
     def _apply(self, draft: Draft) -> None:
+        require_rows(draft)
         proposal = plan(draft)
         self._draft, self._plan = self._shown = draft, proposal
         self.complain()

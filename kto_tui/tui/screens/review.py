@@ -96,6 +96,8 @@ class ReviewScreen(WizardScreen):
         config = to_config(self._draft)
         self.redraw_rail()
         sentence = run_sentence(config, plan(self._draft), self._draft.training_rows or 0)
+        if self._draft.unused:
+            sentence += f" {self._draft.unused}."
         if must_fetch(config.model):
             sentence += " The model is downloaded first."
         self.query_one("#sentence", Static).update(Content(f"{sentence}\n{effort_sentence(self._draft)}"))

@@ -2,7 +2,10 @@
 
 from textual.content import Content
 
+from kto_tui.data.by_method import unused
+from kto_tui.methods import Method
 from kto_tui.methods.kto import BALANCE_HIGH, BALANCE_LOW, Weights, balance_weights
+from kto_tui.units import count
 
 GOOD, BAD = "█", "░"
 
@@ -17,13 +20,22 @@ def bar(desirable: int, undesirable: int, width: int) -> str:
     return GOOD * filled + BAD * (width - filled)
 
 
-def balance_lines(desirable: int, undesirable: int, width: int) -> list[Content]:
-    """The bar between its two counts, and below it the weights or why there are none."""
+def balance_lines(desirable: int, undesirable: int, width: int, method: Method = "kto") -> list[Content]:
+    """The bar between its two counts, and below it the weights, or why there are none."""
     left, right = f"desirable {desirable:,} ", f" {undesirable:,} undesirable"
     drawn = Content.assemble(
         left, (bar(desirable, undesirable, width - len(left) - len(right)), "$text-success"), right
     )
-    return [drawn, Content(weights_line(desirable, undesirable))]
+    below = weights_line(desirable, undesirable) if method == "kto" else imitated_line(desirable, undesirable)
+    return [drawn, Content(below)]
+
+
+def imitated_line(desirable: int, undesirable: int) -> str:
+    """What SFT trains on, and what it does not."""
+    if not desirable:
+        return "SFT imitates good rows, and there is none"
+    others = unused(undesirable) if undesirable else "each of them is imitated"
+    return f"SFT on {count(desirable)} good rows; {others}"
 
 
 def weights_line(desirable: int, undesirable: int) -> str:

@@ -48,7 +48,7 @@ class Numbers(Static):
         lines = {
             "File": [Content(place_of(opened, width))],
             "Read as": two_lines(Content(read_as(opened)), width),
-            "Balance": balance_lines(*balance_of(opened), width),
+            "Balance": balance_lines(*balance_of(opened), width, opened.method),
             label: [Content(text)],
         }
         self.update(

@@ -10,4 +10,11 @@ def load_backend(name: str) -> Backend:
         from kto_tui.backends.hf.train import train
 
         return train
-    raise UserError(f"Unknown backend {name!r}", mend="Use hf", where="run.toml")
+    if name == "mlx":
+        from kto_tui.backends.mlx.blas import use_openblas
+
+        use_openblas()
+        from kto_tui.backends.mlx.train import train as train_mlx
+
+        return train_mlx
+    raise UserError(f"Unknown backend {name!r}", mend="Use hf or mlx", where="run.toml")

@@ -2,13 +2,20 @@
 
 import contextlib
 from collections.abc import Callable
+from typing import Protocol
 
 from kto_tui.backends.base import Job, StopRequested
 from kto_tui.backends.faults import first_line, is_out_of_memory
 from kto_tui.backends.training.answers import Sampler
-from kto_tui.backends.training.rewards import HeldoutRewards
-from kto_tui.runs.events import AnyEvent, Noted
+from kto_tui.runs.events import AnyEvent, Evaluated, Noted
 from kto_tui.runs.state import RunState
+
+
+class Heldout(Protocol):
+    """Scores the held-out rows under the model as it stands."""
+
+    def evaluate(self, step: int) -> Evaluated:
+        """The event that reports them after ``step``."""
 
 
 class Measures:
@@ -20,7 +27,7 @@ class Measures:
         sampler: answers the prompts.
     """
 
-    def __init__(self, job: Job, heldout: HeldoutRewards | None, sampler: Sampler) -> None:
+    def __init__(self, job: Job, heldout: Heldout | None, sampler: Sampler) -> None:
         self._job = job
         self._heldout = heldout
         self._sampler = sampler

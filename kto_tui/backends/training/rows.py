@@ -9,12 +9,13 @@ from transformers import PreTrainedTokenizerBase
 
 from kto_tui.backends.base import Job
 from kto_tui.backends.training.tokenizer import require_chat_template
+from kto_tui.data.by_method import require_trainable, rows_for
 from kto_tui.data.prepare import Prepared, PreparedRow, Settings, Window, prepare
-from kto_tui.data.rows import Message, Row, require_both_labels
+from kto_tui.data.rows import Message, Row
 from kto_tui.data.sources import Source
 from kto_tui.data.split import MIN_HELDOUT_ROWS, TRIAL_ROWS, split_rows
 from kto_tui.errors import UserError
-from kto_tui.methods.kto import fill_weights
+from kto_tui.methods.kto import Weights, fill_weights
 from kto_tui.paths import cache_home
 from kto_tui.runs.events import DataPrepared, Noted
 
@@ -53,7 +54,7 @@ def _check_lengths(prepared: Prepared, rows: int, job: Job, path: str) -> None:
         longest = max(tokens for _, tokens in prepared.filled)
         problem = f"{len(prepared.filled)} of {rows} rows have a prompt that alone fills max_length {limit}"
         where = f"{path}:{line} (the first, {tokens} tokens)"
-        one_label = prepared.desirable in {0, prepared.rows}
+        one_label = job.config.recipe.method == "kto" and prepared.desirable in {0, prepared.rows}
         if len(prepared.filled) > MAX_DROPPED_SHARE * rows or one_label:
             raise UserError(problem, mend=f"Set max_length above {longest} or shorten those prompts", where=where)
         job.emit(Noted(text=f"{where}: {problem}; they are left out. Set max_length above {longest} to keep them."))
@@ -94,38 +95,12 @@ def _prepare(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, settings: 
         raise UserError(error.what, mend=error.mend, where=f"{path}, {error.where}") from error
 
 
-def prepare_rows(source: Source, tokenizer: PreTrainedTokenizerBase, job: Job) -> PreparedRows:
-    """Split ``source``, prepare its windows and weigh its labels for ``job``; emits what was done.
+def _require_both(prepared: Prepared, path: str, *, trial: bool) -> None:
+    """Nothing when rows of both labels are left.
 
     Raises:
-        UserError: too few rows, one label only, too many prompts that fill ``max_length``, chat rows for a tokenizer
-            without a chat template, or a row that the template refuses.
+        UserError: fewer than two rows, or one label only.
     """
-    recipe, config = job.config.recipe, job.config
-    dataset = require_both_labels(source.dataset)
-    path = str(dataset.path)
-    if config.data_fingerprint and config.data_fingerprint != dataset.fingerprint:
-        job.emit(Noted(text=f"{path} has changed since this run was set up"))
-    if not isinstance(dataset.rows[0].prompt, str):
-        require_chat_template(tokenizer, config.model)
-    if source.heldout is not None:
-        train, heldout, remarks = dataset.rows, source.heldout.rows, tuple[str, ...]()
-    else:
-        split = split_rows(dataset.rows, share=recipe.heldout_share, seed=recipe.seed)
-        train, heldout, remarks = split.train, split.heldout, split.notes
-    for remark in remarks:
-        job.emit(Noted(text=remark))
-    settings = Settings(
-        max_length=recipe.max_length,
-        effective_batch=recipe.effective_batch,
-        seed=recipe.seed,
-        kl=recipe.loss_type == "kto",
-        long_rows=recipe.long_rows,
-        limit=TRIAL_ROWS if config.trial else None,
-    )
-    prepared = _prepare(train, tokenizer, settings, path)
-    _check_lengths(prepared, len(train), job, path)
-    _note_windows(prepared, job, path)
     if prepared.rows < 2:
         raise UserError(
             f"{prepared.rows} rows are left to train on; KTO needs at least two",
@@ -135,9 +110,50 @@ def prepare_rows(source: Source, tokenizer: PreTrainedTokenizerBase, job: Job) -
     if prepared.desirable in {0, prepared.rows}:
         raise UserError(
             f"The {prepared.rows} rows that are left to train on all have the label {prepared.desirable > 0}",
-            mend="Train without --trial" if config.trial else "Raise max_length, or add rows of the other label",
+            mend="Train without --trial" if trial else "Raise max_length, or add rows of the other label",
             where=path,
         )
+
+
+def prepare_rows(source: Source, tokenizer: PreTrainedTokenizerBase, job: Job) -> PreparedRows:
+    """Split ``source``, prepare its windows and weigh its labels for ``job``; emits what was done.
+
+    Raises:
+        UserError: too few rows, one label only, too many prompts that fill ``max_length``, chat rows for a tokenizer
+            without a chat template, or a row that the template refuses.
+    """
+    recipe, config = job.config.recipe, job.config
+    dataset = source.dataset
+    require_trainable(recipe.method, dataset, source.heldout)
+    kto = recipe.method == "kto"
+    path = str(dataset.path)
+    if config.data_fingerprint and config.data_fingerprint != dataset.fingerprint:
+        job.emit(Noted(text=f"{path} has changed since this run was set up"))
+    if not isinstance(dataset.rows[0].prompt, str):
+        require_chat_template(tokenizer, config.model)
+    train, remarks = rows_for(recipe.method, dataset)
+    if source.heldout is not None:
+        heldout = rows_for(recipe.method, source.heldout)[0]
+    else:
+        split = split_rows(train, share=recipe.heldout_share, seed=recipe.seed)
+        train, heldout, remarks = split.train, split.heldout, (*remarks, *split.notes)
+    for remark in remarks:
+        job.emit(Noted(text=remark))
+    settings = Settings(
+        max_length=recipe.max_length,
+        effective_batch=recipe.effective_batch,
+        seed=recipe.seed,
+        kl=kto and recipe.loss_type == "kto",
+        long_rows=recipe.long_rows,
+        limit=TRIAL_ROWS if config.trial else None,
+    )
+    prepared = _prepare(train, tokenizer, settings, path)
+    _check_lengths(prepared, len(train), job, path)
+    _note_windows(prepared, job, path)
+    if kto:
+        _require_both(prepared, path, trial=config.trial)
+    elif not prepared.rows:
+        raise UserError("No rows are left to train on", mend="Raise max_length", where=path)
     held_path = path if source.heldout is None else str(source.heldout.path)
     held: Sequence[PreparedRow] = ()
     if heldout:
@@ -146,11 +162,15 @@ def prepare_rows(source: Source, tokenizer: PreTrainedTokenizerBase, job: Job) -
         _check_lengths(prepared_held, len(heldout), job, held_path)
         held = prepared_held.windows.rows
     desirable = prepared.desirable
-    weights = fill_weights(
-        recipe.desirable_weight,
-        recipe.undesirable_weight,
-        desirable_rows=desirable,
-        undesirable_rows=prepared.rows - desirable,
+    weights = (
+        fill_weights(
+            recipe.desirable_weight,
+            recipe.undesirable_weight,
+            desirable_rows=desirable,
+            undesirable_rows=prepared.rows - desirable,
+        )
+        if kto
+        else Weights(1.0, 1.0, "SFT has one kind of row")
     )
     job.emit(
         DataPrepared(

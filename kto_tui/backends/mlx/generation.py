@@ -1,0 +1,44 @@
+"""Greedy answers of a model of mlx-lm, as token ids."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.generate import BatchGenerator
+from transformers import PreTrainedTokenizerBase
+
+from kto_tui.backends.training import answers
+
+
+def end_ids(tokenizer: PreTrainedTokenizerBase, config: dict[str, Any]) -> list[int]:
+    """Token ids that end an answer: the tokenizer's, and those of the model's own generation settings."""
+    said = config.get("eos_token_id")
+    ids = said if isinstance(said, list) else [said]
+    return sorted({each for each in [*ids, tokenizer.eos_token_id] if isinstance(each, int)})
+
+
+def generator(
+    model: Any,  # noqa: ANN401
+    tokenizer: PreTrainedTokenizerBase,
+    ends: Sequence[int],
+) -> Callable[[Sequence[str], bool], list[list[int]]]:
+    """Answers several texts side by side; see ``kto_tui.backends.training.answers.Sampler``."""
+
+    def generate(texts: Sequence[str], special_tokens: bool) -> list[list[int]]:
+        prompts = [tokenizer(text, add_special_tokens=special_tokens)["input_ids"] for text in texts]
+        was_training = model.training
+        model.eval()
+        batch = BatchGenerator(model, stop_tokens=[[end] for end in ends])
+        try:
+            numbers = batch.insert(prompts, [answers.MAX_NEW_TOKENS] * len(prompts))
+            found: dict[int, list[int]] = {number: [] for number in numbers}
+            while responses := batch.next_generated():
+                for response in responses:
+                    found[response.uid].append(int(response.token))
+        finally:
+            batch.close()
+            model.train(was_training)
+        mx.clear_cache()
+        return [found[number] for number in numbers]
+
+    return generate

@@ -1,0 +1,144 @@
+"""Loads a base model of mlx-lm from a Hugging Face folder, and says plainly why it could not."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import msgspec
+from mlx_lm.utils import load_model, quantize_model
+
+from kto_tui.backends.mlx.device import Device
+from kto_tui.backends.mlx.rope import normalised
+from kto_tui.backends.training.model_files import room_for
+from kto_tui.backends.training.tokenizer import first_line
+from kto_tui.catalog import resolve
+from kto_tui.catalog.mlx import folder_refusal, mlx_refusal
+from kto_tui.errors import UserError
+from kto_tui.recipe import Recipe
+
+BITS = {"int4": 4, "int8": 8}
+GROUP_SIZE = 64
+# Architectures whose scores and gradients the tests compare with Transformers', by mlx-lm's names.
+COMPARED = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma2", "smollm3", "phi3", "olmo2", "granite"})
+# mlx-lm attends to the whole row where Transformers slides a window.
+WINDOWLESS = frozenset({"mistral", "gemma2", "phi3", "qwen2", "qwen3"})
+
+
+class Base(msgspec.Struct, frozen=True):
+    """A loaded base model.
+
+    Attributes:
+        model: of mlx-lm.
+        config: as normalised, with ``quantization`` where weights are quantised.
+        vocabulary: entries of its head.
+        notes: what a person should know of it.
+    """
+
+    model: Any
+    config: dict[str, Any]
+    vocabulary: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def bits(self) -> int | None:
+        """Bits of quantised weights; None where they are not."""
+        found = self.config.get("quantization")
+        return found["bits"] if isinstance(found, Mapping) else None
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json, normalised.
+
+    Raises:
+        UserError: missing or unreadable.
+    """
+    file = folder / "config.json"
+    try:
+        return normalised(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        what = "The model folder has no config.json"
+        raise UserError(what, mend="Name a Transformers checkpoint", where=str(folder)) from None
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"The model's configuration cannot be read ({error})", mend="Get it again", where=str(file)
+        ) from None
+
+
+def _text(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    inner = config.get("text_config")
+    return inner if isinstance(inner, Mapping) else config
+
+
+def sliding_window(config: Mapping[str, Any]) -> int | None:
+    """Tokens that the checkpoint's attention looks back, None where it is the whole row."""
+    text = _text(config)
+    window = text.get("sliding_window")
+    if not isinstance(window, int) or (
+        text.get("model_type") in {"qwen2", "qwen3"} and not text.get("use_sliding_window")
+    ):
+        return None
+    return window
+
+
+def _check_window(config: Mapping[str, Any], recipe: Recipe, folder: Path) -> None:
+    window = sliding_window(config)
+    if window is not None and config["model_type"] in WINDOWLESS and recipe.max_length > window:
+        raise UserError(
+            f"The model looks back {window} tokens, which mlx-lm ignores: it would score longer rows otherwise",
+            mend=f"Set max_length to {window} or less, or backend to hf",
+            where=str(folder),
+        )
+
+
+def load_base(folder: Path, recipe: Recipe, device: Device, model: str) -> Base:
+    """The base model in ``folder``, quantised where the recipe says so and it is not yet.
+
+    Args:
+        folder: a Hugging Face checkpoint with safetensors, or one of mlx-community's.
+        recipe: precision, quantisation, max_length.
+        device: where it goes.
+        model: its name, for messages.
+
+    Raises:
+        UserError: mlx-lm cannot load it, or it is quantised otherwise than asked.
+        TrainingError: memory does not hold it.
+    """
+    config = read_config(folder)
+    refusal = folder_refusal(folder) or mlx_refusal(resolve(str(folder.resolve())), recipe.quantization)
+    if refusal is not None:
+        raise refusal
+    _check_window(config, recipe, folder)
+    notes = []
+    if config["model_type"] not in COMPARED:
+        notes.append(f"mlx-lm's {config['model_type']} has not been compared with Transformers")
+    changes = {name: value for name, value in config.items() if name not in {"quantization", "quantization_config"}}
+    try:
+        with room_for(model):
+            loaded, found = load_model(folder, lazy=True, model_config=changes)
+            if "quantization" not in found:
+                loaded.set_dtype(device.dtype)
+            loaded, found = _quantised(loaded, found, recipe)
+            mx.eval(loaded.parameters())
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        raise UserError(
+            f"mlx-lm cannot load the model ({first_line(error)})",
+            mend="Check that it is a complete language model with safetensors weights, or set backend to hf",
+            where=str(folder),
+        ) from error
+    quantised = found.get("quantization")
+    if isinstance(quantised, Mapping) and recipe.quantization == "none":
+        notes.append(f"The checkpoint's weights are quantised to {quantised['bits']} bits already, and stay so")
+    return Base(loaded, found, int(_text(config)["vocab_size"]), tuple(notes))
+
+
+def _quantised(model: Any, config: dict[str, Any], recipe: Recipe) -> tuple[Any, dict[str, Any]]:  # noqa: ANN401
+    bits = BITS.get(recipe.quantization)
+    if bits is None:
+        return model, config
+    with contextlib.redirect_stdout(sys.stderr):  # it prints what it has done
+        changed, found = quantize_model(model, config, GROUP_SIZE, bits)
+    return changed, found

@@ -1,0 +1,50 @@
+"""Configurations as mlx-lm reads them: rotary settings where Transformers 5 and mlx-lm look for them, both."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Config = Mapping[str, Any]
+
+_SCALING = {"rope_theta", "partial_rotary_factor"}
+# Gemma 3 has two kinds of layers with rotary settings of their own, which mlx-lm reads under these names.
+_BY_KIND = {"full_attention": "rope_theta", "sliding_attention": "rope_local_base_freq"}
+
+
+def normalised(config: Config) -> dict[str, Any]:
+    """``config`` with its rotary settings at the top level too.
+
+    Transformers 5 nests them in ``rope_parameters``; most of mlx-lm's models read ``rope_theta``, ``rope_scaling`` and
+    ``partial_rotary_factor`` of the top level alone and fall back to defaults in silence. What is written at the top
+    level already wins only where nothing is nested: Transformers reads the nested one. The nested table stays.
+
+    Args:
+        config: as in config.json; text models inside a larger one (``text_config``) are treated likewise.
+    """
+    found = dict(config)
+    if isinstance(inner := found.get("text_config"), Mapping):
+        found["text_config"] = normalised(inner)
+    rope = found.get("rope_parameters")
+    if not isinstance(rope, Mapping) or not rope:
+        return found
+    if any(isinstance(each, Mapping) for each in rope.values()):
+        for kind, name in _BY_KIND.items():
+            if isinstance(each := rope.get(kind), Mapping) and "rope_theta" in each:
+                found[name] = each["rope_theta"]
+        if isinstance(full := rope.get("full_attention"), Mapping):
+            _lift(found, full, theta=False)
+        return found
+    _lift(found, rope, theta=True)
+    return found
+
+
+def _lift(config: dict[str, Any], rope: Mapping[str, Any], *, theta: bool) -> None:
+    if theta and "rope_theta" in rope:
+        config["rope_theta"] = rope["rope_theta"]
+    if "partial_rotary_factor" in rope:
+        config["partial_rotary_factor"] = rope["partial_rotary_factor"]
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind == "default":
+        config["rope_scaling"] = None
+    else:
+        scaling = {name: value for name, value in rope.items() if name not in _SCALING}
+        config["rope_scaling"] = {**scaling, "rope_type": kind, "type": kind}

@@ -1,0 +1,196 @@
+"""One KTO or SFT run on MLX from rows to adapter."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import msgspec
+from mlx.utils import tree_flatten
+from mlx_lm.utils import get_total_parameters
+from transformers import PreTrainedTokenizerBase
+
+from kto_tui.backends.allocator_gauges import AllocatorGauges
+from kto_tui.backends.base import Job
+from kto_tui.backends.mlx.building import build_trainer
+from kto_tui.backends.mlx.compiled import Passes
+from kto_tui.backends.mlx.device import Device, allocator, choose_device, release, wire
+from kto_tui.backends.mlx.generation import end_ids, generator
+from kto_tui.backends.mlx.heldout import heldout_of
+from kto_tui.backends.mlx.loop import Loop
+from kto_tui.backends.mlx.lora import attach
+from kto_tui.backends.mlx.model import Base, load_base
+from kto_tui.backends.mlx.peak import probe_of
+from kto_tui.backends.mlx.peft_format import readme, weight_names, why_no_peft, write_adapter
+from kto_tui.backends.mlx.ranks import Ranks
+from kto_tui.backends.mlx.trainer import Trainer
+from kto_tui.backends.training.adapter_folder import save_adapter
+from kto_tui.backends.training.answers import Sampler, fixed_prompts
+from kto_tui.backends.training.changes import Changes, last_step
+from kto_tui.backends.training.measures import Measures
+from kto_tui.backends.training.model_files import locate
+from kto_tui.backends.training.points import Points
+from kto_tui.backends.training.resume import facts, newest, same_windows
+from kto_tui.backends.training.rows import PreparedRows, prepare_rows
+from kto_tui.backends.training.saving import Saver
+from kto_tui.backends.training.tokenizer import load_tokenizer
+from kto_tui.data.sources import Source, open_source
+from kto_tui.errors import UserError
+from kto_tui.runs.control import Action
+from kto_tui.runs.events import Noted, PhaseEntered, Resumed, TrainingStarted
+from kto_tui.runs.state import RunState, fold
+
+PACKAGES = ("kto-tui", "mlx", "mlx-lm", "transformers", "tokenizers", "safetensors")
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """What a run needs before its first step."""
+
+    source: Source
+    device: Device
+    folder: Path
+    tokenizer: PreTrainedTokenizerBase
+    rows: PreparedRows
+    base: Base
+
+
+def train(job: Job) -> Action | None:
+    """Train ``job`` to its end or until asked to stop; see ``kto_tui.backends.base.Backend``."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    recipe = job.config.recipe
+    if recipe.report_to != "none":
+        raise UserError(
+            "The backend mlx sends curves to no tracker yet",
+            mend="Set report_to to none",
+            where="[recipe] report_to",
+        )
+    loaded, probe = _load(job)
+    return _train(job, loaded, probe)
+
+
+def _load(job: Job) -> tuple[Loaded, Callable[[Any], None]]:
+    recipe = job.config.recipe
+    job.enter("reading the data")
+    source = open_source(job.config.data, job.config.heldout, job.config.choices)
+    device = choose_device(recipe)
+    wire(device)
+    job.enter("looking for the model")
+    folder = locate(job)
+    job.enter("counting tokens")
+    tokenizer = load_tokenizer(folder)
+    rows = prepare_rows(source, tokenizer, job)
+    job.enter("loading the model")
+    probe = probe_of(job, device)
+    base = load_base(folder, recipe, device, job.config.model)
+    for note in base.notes:
+        job.emit(Noted(text=note))
+    attach(base.model, recipe)
+    mx.reset_peak_memory()
+    return Loaded(source, device, folder, tokenizer, rows, base), probe
+
+
+def _train(job: Job, here: Loaded, probe: Callable[[Any], None]) -> Action | None:
+    rows, known = here.rows, job.run.read_state()
+    belongs = facts(job, here.source, rows, here.folder, f"mlx {here.device.type} {here.device.precision}", PACKAGES)
+    saved = newest(job, belongs, known)
+    known = fold(known, [Resumed(step=0 if saved is None else saved.step)])
+    trainer, passes = build_trainer(job, here.base, rows, here.device, here.folder, Ranks())
+    measures = Measures(job, heldout_of(job, trainer, passes, rows), _sampler(job, here, passes))
+    measures.ask_base(known)
+    points, changes = Points(job), Changes(job, known)
+    saver = Saver(
+        job,
+        lambda into: trainer.write(into, seconds=points.unlogged_seconds()),
+        trainer.checkpoint_bytes,
+        belongs,
+        len(rows.windows),
+        saved,
+        changes.intervals,
+    )
+    ended: Action | None = None
+    if saved is not None:
+        points.carry(trainer.restore(saved.path, same_rows=same_windows(saved, belongs)))
+    if trainer.progress.step < last_step(job, trainer.total_steps):
+        job.enter("training")
+        _announce(job, here, trainer)
+        window = rows.windows[trainer.progress.step % len(rows.windows)]
+        after = _after_step(job, lambda: probe(window))
+        ended = Loop(job, known, trainer, measures, points, saver, changes, after).run()
+        if ended in {"pause", "abort"}:
+            return ended
+    return _finish(job, here, trainer, measures, known, ended)
+
+
+def _finish(
+    job: Job, here: Loaded, trainer: Trainer, measures: Measures, known: RunState, ended: Action | None
+) -> Action | None:
+    done = trainer.progress.step
+    if (reason := why_no_peft(trainer.model, weight_names(here.folder))) is not None:
+        job.emit(Noted(text=f"The adapter is saved for mlx-lm alone, not for PEFT: {reason}"))
+    save_adapter(
+        job,
+        lambda into: _write(here, trainer, job, into),
+        base=here.folder,
+        steps=done,
+        readme=readme(job, here.folder, done, here.base.bits, peft=reason is None),
+    )
+    # What was learnt is safe now: a request from here on only skips the rest, as does an earlier process's work.
+    for already, phase, take in (
+        (known.evaluations, "scoring the held-out rows", measures.evaluate),
+        (known.samples, "asking the tuned model", measures.sample),
+    ):
+        if any(one.step == done for one in already):
+            continue
+        ended = ended or job.requested()
+        if ended is None:
+            job.emit(PhaseEntered(phase=phase))
+            take(done)
+    return ended
+
+
+def _write(here: Loaded, trainer: Trainer, job: Job, folder: Path) -> None:
+    write_adapter(trainer.model, job.config.recipe, here.folder, folder)
+    here.tokenizer.save_pretrained(folder)
+
+
+def _sampler(job: Job, here: Loaded, passes: Passes) -> Sampler:
+    ends = end_ids(here.tokenizer, here.base.config)
+    return Sampler(
+        here.tokenizer,
+        fixed_prompts(here.source, here.rows),
+        here.source.behaviour,
+        generator(here.base.model, here.tokenizer, ends),
+        passes.reference_model,
+        ends,
+        job.emit,
+        release,
+    )
+
+
+def _announce(job: Job, here: Loaded, trainer: Trainer) -> None:
+    trained = sum(each.size for _, each in tree_flatten(trainer.model.trainable_parameters()))
+    name = mx.device_info().get("device_name") if here.device.type == "metal" else None
+    job.emit(
+        TrainingStarted(
+            total_steps=trainer.total_steps,
+            device=str(name or here.device.type),
+            precision=here.device.precision
+            if here.base.bits is None
+            else f"{here.base.bits}-bit, {here.device.precision}",
+            trainable_parameters=trained,
+            total_parameters=get_total_parameters(trainer.model),
+        )
+    )
+
+
+def _after_step(job: Job, first: Callable[[], None]) -> Callable[[], None]:
+    """Called after every step: reads the allocator, and measures the first step."""
+    gauges, pending = AllocatorGauges(job.emit, allocator), [first]
+
+    def after() -> None:
+        while pending:
+            pending.pop()()
+        gauges.tick()
+
+    return after

@@ -1,0 +1,239 @@
+"""The training loop: one window a step, clipped gradients, AdamW, figures, and everything a checkpoint needs."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import msgspec
+import numpy as np
+from mlx.optimizers import AdamW, clip_grad_norm
+from mlx.utils import tree_flatten, tree_unflatten
+from safetensors.numpy import load_file, save_file
+
+from kto_tui.backends.mlx.ranks import Ranks
+from kto_tui.backends.mlx.schedule import factor
+from kto_tui.backends.mlx.step import Step, StepResult
+from kto_tui.backends.training.guards import StepGuard
+from kto_tui.backends.training.memory_relief import MemoryRelief
+from kto_tui.backends.training.share import Share
+from kto_tui.data.prepare import Window, deal
+from kto_tui.methods.kto_figures import LabelSums, figures
+from kto_tui.methods.kto_loss import LossSettings
+from kto_tui.recipe import Recipe
+
+ADAPTER, OPTIMIZER, PROGRESS = "adapter.safetensors", "optimizer.safetensors", "progress.msgpack"
+RANDOM = "random"
+
+
+class Progress(msgspec.Struct, kw_only=True):
+    """What the trainer holds beside adapter, optimizer and random numbers; saved with a checkpoint.
+
+    Attributes:
+        step: optimizer steps done.
+        tokens: trained on since the last point of the curves.
+        logged: step of that point.
+        loss: summed since then; NaN where a step had none.
+        figures: by name, of each step since then.
+        seconds: training took since then.
+        skipped: steps in a row that the guard skipped.
+        micro_batch: rows per pack, which may have been lowered when memory ran out.
+        room: of a pass without gradient, likewise.
+        changed: windows that memory did not hold as they were.
+    """
+
+    step: int = 0
+    tokens: int = 0
+    logged: int = 0
+    loss: float = 0.0
+    figures: dict[str, list[float]] = msgspec.field(default_factory=dict)
+    seconds: float = 0.0
+    skipped: int = 0
+    micro_batch: int = 0
+    room: int = 0
+    changed: dict[int, Window] = msgspec.field(default_factory=dict)
+
+
+class Trainer:
+    """Trains the adapters of ``model`` on ``windows``.
+
+    Args:
+        model: of mlx-lm, with adapters.
+        windows: effective batches; passed over in the same order each epoch.
+        step: computes a window.
+        recipe: rate, schedule, clipping, epochs.
+        settings: of the loss, for the advice when it breaks.
+        guard: of steps without a finite loss.
+        relief: when memory runs out.
+        ranks: processes that share each window.
+
+    Attributes:
+        total_steps: of the whole training.
+        rate_scale: factor on the planned learning rate; may change at any time.
+        progress: so far.
+    """
+
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401
+        windows: Sequence[Window],
+        step: Step,
+        recipe: Recipe,
+        settings: LossSettings,
+        guard: StepGuard,
+        relief: MemoryRelief,
+        ranks: Ranks,
+    ) -> None:
+        self.model, self.windows, self.step = model, windows, step
+        self._recipe, self._settings = recipe, settings
+        self._guard, self._relief, self._ranks = guard, relief, ranks
+        self.total_steps = recipe.steps or math.ceil(recipe.epochs * len(windows))
+        self._factor = factor(recipe.schedule, steps=self.total_steps, warmup=recipe.warmup)
+        self.rate_scale = 1.0
+        self.progress = Progress()
+        # bias_correction, as every other implementation has it; no decay, as TRL's default.
+        self.optimizer = AdamW(learning_rate=self.learning_rate, weight_decay=0.0, bias_correction=True)
+        self.optimizer.init(model.trainable_parameters())
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the step to come."""
+        return self._recipe.learning_rate * self.rate_scale * self._factor(self.progress.step)
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the windows so far."""
+        return self.progress.step / len(self.windows)
+
+    def share(self, index: int) -> Share:
+        """This process's part of the window with that index."""
+        window = self.windows[index]
+        rows = deal(window, rank=self._ranks.rank, ranks=self._ranks.size)
+        return Share(index, rows, len(window), self._ranks.size)
+
+    def take_step(self) -> None:
+        """One optimizer step.
+
+        Raises:
+            TrainingError: the loss is no finite number for the third time in a row.
+            RuntimeError, MemoryError: memory ran out and nothing is left to try in this process.
+        """
+        share = self.share(self.progress.step % len(self.windows))
+        result, share = self._relief.run(self.step, share, self.step.run, lambda: None)
+        gradients = self._ranks.add_gradients(result.gradients)
+        clipped, norm = clip_grad_norm(gradients, self._recipe.max_grad_norm)
+        rate, loss, size = self.learning_rate, self._sum(result.loss), float(norm.item())
+        if self._guard.passes(
+            loss_finite=bool(np.isfinite(loss)),
+            gradients_finite=bool(np.isfinite(size)),
+            rows=share.rows,
+            settings=self._settings,
+            reference_finite=lambda: bool(np.isfinite(result.reference).all()),
+            largest_reward=lambda: _largest(self._settings.beta * result.log_ratios),
+        ):
+            self.optimizer.learning_rate = rate
+            self.optimizer.update(self.model, clipped)
+            mx.eval(self.model.trainable_parameters(), self.optimizer.state)
+        self._record(result, share, loss, size, rate)
+
+    def _sum(self, value: float) -> float:
+        return float(self._ranks.add_up(mx.array(value)).item()) if self._ranks.size > 1 else value
+
+    def _record(self, result: StepResult, share: Share, loss: float, norm: float, rate: float) -> None:
+        progress = self.progress
+        progress.step += 1
+        progress.loss += loss
+        progress.tokens += round(self._sum(sum(row.length for row in share.rows)))
+        kept = defaultdict(list, progress.figures)
+        new = {"grad_norm": norm, "learning_rate": rate}
+        if len(result.reference):
+            new |= figures(
+                self._sums(result, share, label=True),
+                self._sums(result, share, label=False),
+                kl=result.kl,
+                beta=self._settings.beta,
+            )
+        for name, value in new.items():
+            kept[name].append(value)
+        progress.figures = dict(kept)
+
+    def _sums(self, result: StepResult, share: Share, *, label: bool) -> LabelSums:
+        chosen = np.array([row.label for row in share.rows]) == label
+        ratios, log_probs = result.log_ratios[chosen], result.log_probs[chosen]
+        right = (ratios > 0 if label else ratios < 0).sum()
+        here = [float(len(ratios)), float(ratios.sum()), float(log_probs.sum()), float(right)]
+        return LabelSums(*(self._sum(each) for each in here))
+
+    def take_point(self) -> dict[str, float]:
+        """Means since the last point of the curves by TRL's names, and the tokens since then; begins anew."""
+        progress = self.progress
+        steps = max(1, progress.step - progress.logged)
+        # Norm and rate are those of the last step, as the Trainer logs them.
+        last = {"grad_norm", "learning_rate"}
+        found = {
+            name: values[-1] if name in last else sum(values) / len(values) for name, values in progress.figures.items()
+        }
+        point = {**found, "loss": progress.loss / steps, "tokens": float(progress.tokens)}
+        progress.figures, progress.loss, progress.tokens, progress.logged = {}, 0.0, 0, progress.step
+        return point
+
+    def write(self, folder: Path, *, seconds: float) -> None:
+        """Everything to go on from here to the same bits.
+
+        Args:
+            folder: exists and is empty.
+            seconds: training took since the last point of the curves.
+
+        Raises:
+            OSError, SafetensorError: it cannot be written.
+        """
+        save_file(_arrays(self.model.trainable_parameters()), folder / ADAPTER)
+        state = _arrays(self.optimizer.state) | {RANDOM: np.array(mx.random.state[0])}
+        save_file(state, folder / OPTIMIZER)
+        progress, step = self.progress, self.step
+        progress.seconds, progress.skipped = seconds, self._guard.in_a_row
+        progress.micro_batch, progress.room, progress.changed = step.micro_batch, step.room, self._relief.changed
+        # MessagePack, because JSON has no NaN.
+        (folder / PROGRESS).write_bytes(msgspec.msgpack.encode(progress))
+
+    def restore(self, folder: Path, *, same_rows: bool) -> float:
+        """Take up where the checkpoint in ``folder`` was written.
+
+        Args:
+            folder: of the checkpoint.
+            same_rows: whether its windows are this trainer's.
+
+        Returns:
+            Seconds that training had taken since the last point of the curves.
+        """
+        self.model.update(
+            tree_unflatten([(name, mx.array(each)) for name, each in load_file(folder / ADAPTER).items()])
+        )
+        state = load_file(folder / OPTIMIZER)
+        mx.random.state[0] = mx.array(state.pop(RANDOM))
+        self.optimizer.state = tree_unflatten([(name, mx.array(each)) for name, each in state.items()])
+        mx.eval(self.model.trainable_parameters(), self.optimizer.state)
+        saved = msgspec.msgpack.decode((folder / PROGRESS).read_bytes(), type=Progress)
+        self.progress = saved
+        self._guard.in_a_row = saved.skipped
+        # Recovery may have chosen less meanwhile.
+        self.step.micro_batch = min(self.step.micro_batch, saved.micro_batch)
+        self.step.room = min(self.step.room, saved.room)
+        if same_rows:
+            self._relief.changed.update(saved.changed)
+        return saved.seconds
+
+    def checkpoint_bytes(self) -> int:
+        """About what the first checkpoint takes: the adapter, and twice that for Adam's moments."""
+        return 3 * sum(int(each.nbytes) for _, each in tree_flatten(self.model.trainable_parameters()))
+
+
+def _arrays(tree: Any) -> dict[str, np.ndarray[Any, Any]]:  # noqa: ANN401
+    return {name: np.array(each) for name, each in tree_flatten(tree)}
+
+
+def _largest(rewards: np.ndarray[Any, np.dtype[np.float32]]) -> float:
+    finite = np.abs(rewards[np.isfinite(rewards)])
+    return float(finite.max()) if finite.size else 0.0

@@ -13,6 +13,7 @@ from kto_tui.runs import compare as comparison
 from kto_tui.runs.about import change_about, check_tags, read_about
 from kto_tui.runs.export import write_csv, write_json, write_new
 from kto_tui.runs.folder import RunFolder, find_run, without_a_word
+from kto_tui.runs.heldout_words import figure
 from kto_tui.runs.overview import Overview, RunSummary, shape
 from kto_tui.runs.page import write_page
 from kto_tui.runs.png import to_png
@@ -48,8 +49,8 @@ def _cells(one: RunSummary) -> dict[str, str]:
         "State": one.state,
         "Step": f"{one.step}/{one.total_steps or '?'}",
         "Loss": units.metric(one.loss),
-        "Held-out": units.percent(one.heldout_accuracy),
-        "Best": units.percent(one.heldout_best),
+        "Held-out": figure(one.heldout_accuracy, one.heldout_loss),
+        "Best": figure(one.heldout_best, one.heldout_loss_best),
         "Margin or loss": sparkline(one.shape, SHAPE_CELLS, ascii_only()),
         "Size": units.size(one.size_bytes),
         "tok/s": units.metric(one.tokens_per_second, 0),

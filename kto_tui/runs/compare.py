@@ -11,8 +11,9 @@ from kto_tui.paths import with_tilde
 from kto_tui.recipe import FIELDS
 from kto_tui.recipe_text import show_value
 from kto_tui.runs.folder import RunFolder, find_run
-from kto_tui.runs.overview import best
+from kto_tui.runs.heldout_words import figure, highest_known, lowest_known, name_of
 from kto_tui.runs.reading import Reading, highest, last, last_tenth
+from kto_tui.runs.report import imitates
 from kto_tui.runs.state import Status
 from kto_tui.runs.svg import Line, Panel, draw
 
@@ -22,6 +23,7 @@ METRICS = {
     "margin": "reward margin",
     "kl": "KL",
     "heldout": "held-out accuracy",
+    "heldout_loss": "held-out loss",
     "accuracy": "reward accuracy",
     "reward_desirable": "reward, desirable",
     "reward_undesirable": "reward, undesirable",
@@ -29,14 +31,19 @@ METRICS = {
     "learning_rate": "learning rate",
     "tokens_per_second": "tokens per second",
 }
+HELDOUT = {"heldout": "accuracy", "heldout_loss": "loss"}
 NONE = "-"
 PICTURED = ("loss", "margin", "kl", "heldout")
+# Of runs that all imitate and so have no rewards.
+PICTURED_SFT = ("loss", "heldout_loss", "grad_norm", "learning_rate")
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What came out of one run. Final values are means of the last tenth of the curve; None is unknown.
 
     Attributes:
+        heldout_best: held-out accuracy of KTO, ``heldout_last`` the newest.
+        heldout_loss_best: held-out loss of SFT in nats per token, ``heldout_loss_last`` the newest.
         peak_bytes: most memory seen in use on the GPU, else by the backend's allocator, else by the process.
         seconds: spent on training steps.
         watt_hours: that the GPU drew while its gauges were read.
@@ -52,6 +59,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     kl: float | None
     heldout_best: float | None
     heldout_last: float | None
+    heldout_loss_best: float | None
+    heldout_loss_last: float | None
     tokens_per_second: float | None
     peak_bytes: float | None
     seconds: float | None
@@ -75,7 +84,7 @@ def chosen(names: Sequence[str]) -> list[RunFolder]:
 def outcome(one: Reading) -> Outcome:
     """The figures of a run as far as it has come."""
     state, steps, gauges = one.state, one.curves.steps, one.curves.gauges
-    accuracies = [evaluated.accuracy for evaluated in state.evaluations]
+    accuracies, losses = ([getattr(one, name) for one in state.evaluations] for name in ("accuracy", "loss"))
     seconds, tokens = last(one.passed["seconds"]), last(one.passed["tokens"])
     # On a GPU all that is used; else what the allocator had, which a process's own memory may leave out.
     peaks = (highest(gauges["gpu_used_bytes"]), state.allocator_peak_bytes, highest(gauges["process_bytes"]))
@@ -88,8 +97,10 @@ def outcome(one: Reading) -> Outcome:
         loss=last_tenth(steps["loss"]),
         margin=last_tenth(steps["margin"]),
         kl=last_tenth(steps["kl"]),
-        heldout_best=best(accuracies),
+        heldout_best=highest_known(accuracies),
         heldout_last=accuracies[-1] if accuracies else None,
+        heldout_loss_best=lowest_known(losses),
+        heldout_loss_last=losses[-1] if losses else None,
         tokens_per_second=tokens / seconds if tokens is not None and seconds else None,
         peak_bytes=next((peak for peak in peaks if peak is not None), None),
         seconds=seconds,
@@ -105,13 +116,18 @@ def outcome_rows(one: Outcome) -> dict[str, str]:
         "Loss": units.metric(one.loss),
         "Reward margin": units.metric(one.margin, 2, signed=True),
         "KL": units.metric(one.kl, 2),
-        "Held-out best": units.percent(one.heldout_best),
-        "Held-out last": units.percent(one.heldout_last),
+        "Held-out best": _heldout(one.heldout_best, one.heldout_loss_best),
+        "Held-out last": _heldout(one.heldout_last, one.heldout_loss_last),
         "Tokens/s": units.metric(one.tokens_per_second, 0),
         "Peak memory": units.size(one.peak_bytes),
         "Training time": units.duration(one.seconds),
         "GPU energy": units.energy(one.watt_hours),
     }
+
+
+def _heldout(accuracy: float | None, loss: float | None) -> str:
+    known = f"loss {figure(accuracy, loss)}"
+    return known if name_of(accuracy, loss) == "loss" else figure(accuracy, loss)
 
 
 def choices(one: Reading) -> dict[str, str]:
@@ -132,11 +148,13 @@ def choices(one: Reading) -> dict[str, str]:
             **{field.label: show_value(field, value) for field, value in recipe.items()},
         }
     if state.data is not None:
-        told |= {
-            "Rows trained on": f"{state.data.train_rows} ({state.data.desirable} : {state.data.undesirable})",
-            "Rows held out": str(state.data.heldout_rows),
-            "Label weights": f"{state.data.desirable_weight:g} : {state.data.undesirable_weight:g}",
-        }
+        data, labelled = state.data, not imitates(state)
+        told["Rows trained on"] = f"{data.train_rows}" + (
+            f" ({data.desirable} : {data.undesirable})" if labelled else ""
+        )
+        told["Rows held out"] = str(data.heldout_rows)
+        if labelled:
+            told["Label weights"] = f"{data.desirable_weight:g} : {data.undesirable_weight:g}"
     if state.training is not None:
         told |= {"Device": state.training.device, "Trained in": state.training.precision}
     if state.started is not None:
@@ -154,25 +172,32 @@ def differences(readings: Sequence[Reading]) -> dict[str, list[str]]:
 
 def curve(one: Reading, metric: str) -> list[tuple[float, float | None]]:
     """The curve of one of ``METRICS``; x is the step."""
-    return list(one.curves.heldout["accuracy"].points()) if metric == "heldout" else one.points(metric)
+    if metric in HELDOUT:
+        return list(one.curves.heldout[HELDOUT[metric]].points())
+    return one.points(metric)
 
 
 def picture(readings: Sequence[Reading]) -> str:
     """Four charts with a line for each run, as SVG."""
+    pictured = PICTURED_SFT if all(imitates(one.state) for one in readings) else PICTURED
     panels = [
         Panel(METRICS[metric], [Line(one.name, curve(one, metric), style) for style, one in enumerate(readings)])
-        for metric in PICTURED
+        for metric in pictured
     ]
     return draw(" · ".join(one.name for one in readings), panels)
 
 
 def run_picture(one: Reading) -> str:
-    """Six charts of one run, as SVG."""
+    """The charts of one run, as SVG: six, or the three of a run that has no rewards."""
     steps, heldout = one.curves.steps, one.curves.heldout
 
     def lines(**named: str) -> list[Line]:
         return [Line(name, list(steps[metric].points()), at) for at, (name, metric) in enumerate(named.items())]
 
+    loss = Panel("loss", [*lines(training="loss"), Line("held out", list(heldout["loss"].points()), 1)])
+    steady = [Panel("gradient norm", lines(norm="grad_norm")), Panel("learning rate", lines(rate="learning_rate"))]
+    if imitates(one.state):
+        return draw(one.name, [loss, *steady])
     return draw(
         one.name,
         [
@@ -183,8 +208,7 @@ def run_picture(one: Reading) -> str:
                 "reward accuracy",
                 [*lines(training="accuracy"), Line("held out", list(heldout["accuracy"].points()), 1)],
             ),
-            Panel("gradient norm", lines(norm="grad_norm")),
-            Panel("learning rate", lines(rate="learning_rate")),
+            *steady,
         ],
     )
 

@@ -21,6 +21,7 @@ HELDOUT_METRICS = (
     "margin",
     "reward_desirable",
     "reward_undesirable",
+    "loss",
 )
 GAUGES = (
     "process_bytes", "host_available_bytes", "wired_bytes", "cpu_percent", "gpu_used_bytes", "gpu_percent",

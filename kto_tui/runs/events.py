@@ -126,7 +126,12 @@ class StepCompleted(Event, frozen=True, kw_only=True, gc=False, tag="step_comple
 
 
 class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
-    """Held-out rewards. ``accuracy``: share of rows whose reward has the sign of its label."""
+    """What the held-out rows say.
+
+    Attributes:
+        accuracy: KTO: share of rows whose reward has the sign of its label; None for SFT, as all rewards are.
+        loss: SFT: mean negative log-likelihood of a token that is learnt, in nats; None for KTO.
+    """
 
     step: int
     rows: int
@@ -136,6 +141,7 @@ class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
     reward_desirable: float | None = None
     reward_undesirable: float | None = None
     margin: float | None = None
+    loss: float | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):

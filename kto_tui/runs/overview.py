@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,7 @@ from kto_tui.runs.curves import Series
 from kto_tui.runs.event_log import Tail
 from kto_tui.runs.events import Resumed, StepCompleted
 from kto_tui.runs.folder import RunFolder, folder_bytes, list_runs
+from kto_tui.runs.heldout_words import highest_known, lowest_known
 from kto_tui.runs.state import RunState, Status, fold, status
 
 SHAPE_POINTS = 60  # of a sparkline, at most
@@ -31,6 +32,8 @@ class RunSummary(msgspec.Struct, frozen=True):
     Attributes:
         heldout_accuracy: of the last evaluation.
         heldout_best: of the best evaluation.
+        heldout_loss: of the last evaluation, in nats per token; of SFT runs, which have no accuracy.
+        heldout_loss_best: of the best evaluation.
         size_bytes: of all files of the run; None where they cannot be counted.
         shape: the curve of ``shape_of`` in at most ``SHAPE_POINTS`` points; None is a gap.
     """
@@ -54,6 +57,8 @@ class RunSummary(msgspec.Struct, frozen=True):
     size_bytes: int | None = None
     shape_of: Metric = "margin"
     shape: tuple[float | None, ...] = ()
+    heldout_loss: float | None = None
+    heldout_loss_best: float | None = None
 
     @property
     def words(self) -> str:
@@ -183,7 +188,7 @@ def summarise(run: RunFolder) -> RunSummary:
 def _summary(run: RunFolder, digest: Digest, word: Status, size_bytes: int | None) -> RunSummary:
     state, about = digest.state, known_about(run.about)
     last, ended = state.last_step, state.ended
-    accuracies = [one.accuracy for one in state.evaluations]
+    accuracies, losses = ([getattr(one, name) for one in state.evaluations] for name in ("accuracy", "loss"))
     return RunSummary(
         id=run.id,
         state=word,
@@ -200,16 +205,13 @@ def _summary(run: RunFolder, digest: Digest, word: Status, size_bytes: int | Non
         title=about.title,
         tags=about.tags,
         note=about.note,
-        heldout_best=best(accuracies),
+        heldout_best=highest_known(accuracies),
+        heldout_loss=losses[-1] if losses else None,
+        heldout_loss_best=lowest_known(losses),
         size_bytes=size_bytes,
         shape_of=digest.shape_of,
         shape=digest.shape,
     )
-
-
-def best(accuracies: Iterable[float | None]) -> float | None:
-    """The highest that is known."""
-    return max((one for one in accuracies if one is not None), default=None)
 
 
 def _load(file: Path) -> dict[str, Digest]:

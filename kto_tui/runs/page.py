@@ -14,12 +14,14 @@ from kto_tui.runs.compare import NONE, choices, outcome, outcome_rows, run_pictu
 from kto_tui.runs.events import Evaluated, Marked, MemoryRanOut, Noted, PeakMeasured, Resumed
 from kto_tui.runs.export import require_new, write_new
 from kto_tui.runs.folder import RunFolder, folder_bytes
+from kto_tui.runs.heldout_words import best_of, name_of
 from kto_tui.runs.reading import Reading
-from kto_tui.runs.report import answers_side_by_side, event_line
+from kto_tui.runs.report import answers_side_by_side, event_line, imitates
 from kto_tui.runs.verdicts import healthy, judge
 
 SHOWN_EVALUATIONS = 8
 SHOWN_NOTES = 12
+OF_REWARDS = {"Reward margin", "KL"}
 TOLD = (Noted, Marked, Resumed, MemoryRanOut, PeakMeasured)
 # What Markdown or HTML would read as its own.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
@@ -55,8 +57,12 @@ def _sections(one: Reading, picture: str) -> Iterator[str]:
     if about.note:
         yield _quoted(about.note)
     yield "## Outcome"
-    yield _table(("Figure", "Value"), outcome_rows(outcome(one)).items())
-    yield "Loss, margin and KL are means of the last tenth of the steps."
+    figures = outcome_rows(outcome(one))
+    if imitates(state):
+        figures = {name: text for name, text in figures.items() if name not in OF_REWARDS}
+    yield _table(("Figure", "Value"), figures.items())
+    means = "Loss is the mean" if imitates(state) else "Loss, margin and KL are means"
+    yield f"{means} of the last tenth of the steps."
     yield "## How it went"
     yield _verdicts(one)
     yield f"![Curves of {_plain(one.name)}](<{picture}>)"
@@ -108,9 +114,12 @@ def _sentence(text: str) -> str:
 def _evaluations(evaluations: Sequence[Evaluated]) -> str:
     """The newest, and the best where that is an earlier one."""
     shown = list(evaluations[-SHOWN_EVALUATIONS:])
-    top = max(evaluations, key=lambda one: -1.0 if one.accuracy is None else one.accuracy)
+    top = best_of(evaluations)
     if top not in shown:
         shown.insert(0, top)
+    if name_of(top.accuracy, top.loss) == "loss":
+        losses = ((str(one.step), units.metric(one.loss), str(one.rows)) for one in shown)
+        return _table(("Step", "Loss", "Rows"), losses)
     rows = [
         (
             str(one.step),

@@ -31,6 +31,11 @@ SHOWN_ANSWERS = 3
 
 
 def _data_line(event: DataPrepared) -> str:
+    if not event.undesirable:  # SFT: its rows are all good, and have no weights
+        return (
+            f"data: {event.train_rows} rows to train on, {event.heldout_rows} held out, "
+            f"{event.dropped_rows} dropped, {event.cut_rows} cut"
+        )
     return (
         f"data: {event.train_rows} rows to train on ({event.desirable} desirable, "
         f"{event.undesirable} undesirable), {event.heldout_rows} held out, "
@@ -48,6 +53,8 @@ def _training_line(event: TrainingStarted) -> str:
 
 
 def _evaluated_line(event: Evaluated) -> str:
+    if event.accuracy is None and event.loss is not None:
+        return f"held-out loss {units.metric(event.loss)} of {event.rows} rows at step {event.step}"
     return (
         f"held-out reward accuracy {units.percent(event.accuracy)} of {event.rows} rows at step {event.step}, "
         f"margin {units.metric(event.margin, 2, signed=True)}"
@@ -94,6 +101,11 @@ def event_line(event: AnyEvent, state: RunState) -> str | None:
     return None if words is None else words(event)
 
 
+def imitates(state: RunState) -> bool:
+    """Whether the run trains on good rows alone, as SFT does: then there are no rewards and no KL to be told."""
+    return state.data is not None and not state.data.undesirable
+
+
 def _peak_words(event: PeakMeasured) -> list[str]:
     """Predicted and measured memory of the first step, and what the process needs besides."""
     words = [f"measured {units.size(event.allocated_bytes)}"]
@@ -110,18 +122,23 @@ def step_line(event: StepCompleted, state: RunState) -> str:
     memory = state.gauges.process_bytes if state.gauges else None
     # What Metal has of unified memory is not part of the process's own; the allocator inside it counts that.
     allocator = f", allocator {units.size(state.allocator.active_bytes)}" if state.allocator else ""
+    rewards = f"margin {units.metric(event.margin, 2, signed=True)}  KL {units.metric(event.kl, 2)}  "
     return (
         f"step {event.step}/{event.total_steps}  loss {units.metric(event.loss)}  "
-        f"margin {units.metric(event.margin, 2, signed=True)}  KL {units.metric(event.kl, 2)}  "
+        f"{'' if imitates(state) else rewards}"
         f"{units.metric(event.tokens_per_second, 0)} tok/s  memory {units.size(memory)}{allocator}  "
         f"left {units.duration(state.remaining_seconds)}"
     )
 
 
 def summary_lines(state: RunState) -> list[str]:
-    """What a run achieved: held-out accuracy, the behaviour before and after, and the memory it took."""
+    """What a run achieved: held-out figures, the behaviour before and after, and the memory it took."""
     lines: list[str] = []
-    if state.evaluations:
+    if state.evaluations and state.evaluations[-1].accuracy is None and state.evaluations[-1].loss is not None:
+        first, last = state.evaluations[0], state.evaluations[-1]
+        base = units.metric(first.loss) if first.step == 0 else "—"
+        lines.append(f"Held-out loss             before {base}   after {units.metric(last.loss)} of {last.rows} rows")
+    elif state.evaluations:
         last = state.evaluations[-1]
         # Before training policy and reference are the same model, so every reward is 0 by definition.
         lines.append(f"Held-out reward accuracy  before —   after {units.percent(last.accuracy)} of {last.rows} rows")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kto_tui import units
+from kto_tui.methods import Method
 from kto_tui.runs.curves import Curves, Series
 from kto_tui.runs.events import AllocatorRead, GaugesRead, StepCompleted
 from kto_tui.runs.state import RunState
@@ -63,6 +64,7 @@ class Pane:
         latest: the newest values, for the title.
         either: draw the first trace that has values, in place of all.
         optional: only there when a trace has values.
+        rewards: of rewards, which SFT has not.
         unless: of the gauges: not there when that one has values.
         though: of the gauges: there all the same when this one has values.
         most: what no value exceeds.
@@ -74,6 +76,7 @@ class Pane:
     latest: Callable[[RunState, Curves], str]
     either: bool = False
     optional: bool = False
+    rewards: bool = False
     unless: str = ""
     though: str = ""
     most: float = math.inf
@@ -83,8 +86,10 @@ class Pane:
         """What its x is."""
         return "min" if self.traces[0].source in TIMED else "step"
 
-    def present(self, curves: Curves) -> bool:
+    def present(self, curves: Curves, method: Method) -> bool:
         """Whether this run has it."""
+        if self.rewards and method == "sft":
+            return False
         stays = self.though and curves.gauges[self.though].known
         if self.unless and curves.gauges[self.unless].known and not stays:
             return False
@@ -128,6 +133,13 @@ def _gib(n_bytes: int | None) -> str:
     return units.metric(None if n_bytes is None else n_bytes / units.GIB, 1)
 
 
+def _loss(state: RunState, _: Curves) -> str:
+    parts = [] if state.last_step is None else [units.metric(state.last_step.loss)]
+    if state.evaluations and (held := state.evaluations[-1].loss) is not None:
+        parts.append(f"held out {units.metric(held)}")
+    return "  ".join(parts)
+
+
 def _accuracy(state: RunState, _: Curves) -> str:
     train = None if state.last_step is None else state.last_step.accuracy
     parts = [] if train is None else [units.percent(train)]
@@ -157,7 +169,7 @@ def _allocator(state: RunState, _: Curves) -> str:
 
 # In the order in which they are shown: the first four fill a terminal of 80 by 24.
 PANES = (
-    Pane("loss", "loss", (Trace("loss", "steps", "loss"),), _of_step(lambda last: units.metric(last.loss))),
+    Pane("loss", "loss", (Trace("loss", "steps", "loss"), Trace("held out", "heldout", "loss")), _loss),
     Pane(
         "rewards",
         "reward",
@@ -167,8 +179,9 @@ PANES = (
             Trace("margin", "steps", "margin"),
         ),
         _of_step(_rewards),
+        rewards=True,
     ),
-    Pane("kl", "KL", (Trace("KL", "steps", "kl"),), _of_step(lambda last: units.metric(last.kl, 2))),
+    Pane("kl", "KL", (Trace("KL", "steps", "kl"),), _of_step(lambda last: units.metric(last.kl, 2)), rewards=True),
     Pane(
         "memory",
         "memory GiB",
@@ -184,6 +197,7 @@ PANES = (
         "accuracy",
         (Trace("train", "steps", "accuracy"), Trace("held out", "heldout", "accuracy")),
         _accuracy,
+        rewards=True,
         most=1.0,
     ),
     Pane(
@@ -197,6 +211,7 @@ PANES = (
         "margin",
         (Trace("train", "steps", "margin"), Trace("held out", "heldout", "margin")),
         _of_step(lambda last: units.metric(last.margin, 2, signed=True)),
+        rewards=True,
     ),
     Pane(
         "learning_rate",

@@ -6,6 +6,7 @@ from rich.text import Text
 from textual.content import Content
 
 from kto_tui import units
+from kto_tui.runs.heldout_words import figure, name_of
 from kto_tui.runs.overview import RunSummary
 from kto_tui.tui.visible import one_line
 from kto_tui.tui.widgets.sparkline import sparkline
@@ -25,8 +26,8 @@ def cells(one: RunSummary, mark: str, columns: dict[str, int], *, plain: bool) -
         "State": one.state,
         "Step": f"{one.step}/{one.total_steps or '?'}",
         "Loss": units.metric(one.loss),
-        "Best": units.percent(one.heldout_best),
-        "Last": units.percent(one.heldout_accuracy),
+        "Best": figure(one.heldout_best, one.heldout_loss_best, 2),
+        "Last": figure(one.heldout_accuracy, one.heldout_loss, 2),
         "Curve": sparkline(one.shape, columns["Curve"] - 1, plain),
         "Size": units.size(one.size_bytes),
         "tok/s": units.metric(one.tokens_per_second, 0),
@@ -54,8 +55,8 @@ def titled(one: RunSummary) -> str:
 def detail(one: RunSummary) -> Content:
     """What the table has no room for: title, tags, held-out figures in words, the note or how it ended."""
     curve = "reward margin" if one.shape_of == "margin" else "loss"
-    best, last = units.percent(one.heldout_best), units.percent(one.heldout_accuracy)
-    figures = f"held-out accuracy best {best}, last {last} · curve: {curve}"
+    best, last = figure(one.heldout_best, one.heldout_loss_best), figure(one.heldout_accuracy, one.heldout_loss)
+    figures = f"held-out {name_of(one.heldout_best, one.heldout_loss_best)} best {best}, last {last} · curve: {curve}"
     return Content("\n").join(
         [
             Content.assemble((one.id, "bold"), f"  {titled(one)}".rstrip()),

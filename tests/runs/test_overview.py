@@ -18,7 +18,8 @@ from kto_tui.runs.events import (
 )
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.identity import own_identity, write_identity
-from kto_tui.runs.overview import SHAPE_POINTS, Overview, best, shape, summarise
+from kto_tui.runs.heldout_words import highest_known
+from kto_tui.runs.overview import SHAPE_POINTS, Overview, shape, summarise
 from tests.runs.made import made_run, step, write
 
 BEGUN = WorkerStarted(host="h", pid=1, t=1000.0)
@@ -175,8 +176,8 @@ def test_a_shape_has_few_points_whatever_the_length() -> None:
 
 
 def test_the_best_of_what_is_known() -> None:
-    assert best([0.5, None, 0.7, 0.6]) == 0.7
-    assert best([None]) is best([]) is None
+    assert highest_known([0.5, None, 0.7, 0.6]) == 0.7
+    assert highest_known([None]) is highest_known([]) is None
 
 
 def test_two_hundred_runs_are_listed_at_once() -> None:

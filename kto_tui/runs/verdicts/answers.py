@@ -25,7 +25,8 @@ def answers_worse(evidence: Evidence) -> Verdict | None:
                 "answers_worse",
                 f"Answers are getting worse: {after:.0%} of the fixed prompts get answers that {what} at step "
                 f"{now.step}, {before:.0%} from the base model",
-                "Read them before you go on; take an earlier checkpoint, lower learning_rate to a third or raise beta",
+                "Read them before you go on; take an earlier checkpoint, lower learning_rate to a third"
+                + (" or raise beta" if evidence.recipe.method == "kto" else ""),
             )
     return None
 

@@ -66,6 +66,11 @@ def newest(series: Series, size: int) -> list[float]:
     return _known(series, max(0, len(series) - size), len(series))
 
 
+def first(series: Series, size: int) -> list[float]:
+    """The known values among the first ``size`` points."""
+    return _known(series, 0, min(size, len(series)))
+
+
 def chance(share: float, rows: float) -> float:
     """How many standard errors ``share`` of ``rows`` rows lies above one half."""
     return (share - 0.5) / (0.5 / math.sqrt(rows)) if rows > 0 else 0.0

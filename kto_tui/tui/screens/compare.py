@@ -15,7 +15,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from kto_tui import units
-from kto_tui.runs.compare import METRICS, curve, differences, outcome, outcome_rows
+from kto_tui.runs.compare import HELDOUT, METRICS, curve, differences, outcome, outcome_rows
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.reading import Along, Reading
 from kto_tui.tui.visible import one_line
@@ -87,7 +87,7 @@ class CompareScreen(Screen[None]):
 
     def _draw(self) -> None:
         metric = list(METRICS)[self._metric]
-        along: Along = "step" if metric == "heldout" else self._along
+        along: Along = "step" if metric in HELDOUT else self._along
         curves = [
             Curve(str(style + 1), self._points(one, metric, along), style) for style, one in enumerate(self._readings)
         ]

@@ -88,7 +88,7 @@ class LiveScreen(RunControls):
         """Header, charts, words, notes, keys."""
         yield Words(id="title")
         yield Words(id="progress")
-        yield PaneGrid(plain=self._plain)
+        yield PaneGrid(plain=self._plain, method="kto" if self._config is None else self._config.recipe.method)
         yield Words(id="told")
         yield Words(id="news")
         yield Words(id="keys")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from textual.app import ComposeResult
 from textual.containers import Container
 
+from kto_tui.methods import Method
 from kto_tui.runs.curves import Curves
 from kto_tui.runs.state import RunState
 from kto_tui.tui.panes import MINUTE, PANES, Axis, Pane
@@ -18,11 +19,16 @@ SMOOTHING = (0.0, 0.6, 0.9)  # off, light, strong
 
 
 class PaneGrid(Container):
-    """As many panes as there is room for; the others are on further pages."""
+    """As many panes as there is room for; the others are on further pages.
 
-    def __init__(self, *, plain: bool = False) -> None:
+    Args:
+        plain: 7-bit characters only.
+        method: that the run trains with.
+    """
+
+    def __init__(self, *, plain: bool = False, method: Method = "kto") -> None:
         super().__init__(id="charts")
-        self._plain = plain
+        self._plain, self._method = plain, method
         self._curves, self._state = Curves(), RunState()
         self._views: dict[Axis, XView] = {"step": XView(), "min": XView(smallest=0.5)}
         self._chosen = PANES[0]
@@ -49,7 +55,7 @@ class PaneGrid(Container):
 
     @property
     def _present(self) -> list[Pane]:
-        return [pane for pane in PANES if pane.present(self._curves)]
+        return [pane for pane in PANES if pane.present(self._curves, self._method)]
 
     @property
     def _page_size(self) -> tuple[int, int]:

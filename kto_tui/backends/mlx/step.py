@@ -175,14 +175,19 @@ class KtoStep:
             self._cache.put(found)
         return found
 
+    def kl(self, share: Share, reference: WindowReference | None = None) -> float:
+        """z: mean over the window's mismatched pairs on all processes, clamped at 0 once; 0 where the loss has none."""
+        if not self.settings.kl:
+            return 0.0
+        found = self.reference(share) if reference is None else reference
+        summed = (mx.array(self._mismatched(share)) - mx.array(found.mismatched)).sum()
+        return float(mx.maximum(self._add_up(summed) / share.total, 0).item())
+
     def run(self, share: Share) -> StepResult:
         """Loss and gradients of a window."""
         reference = self.reference(share)
-        kl = mx.zeros(())
-        if self.settings.kl:
-            ratios = mx.array(self._mismatched(share)) - mx.array(reference.mismatched)
-            kl = mx.maximum(self._add_up(ratios.sum()) / share.total, 0)
-            mx.eval(kl)
+        z = self.kl(share, reference)
+        kl = mx.array(z, dtype=mx.float32)
         graded = self._passes.kto(self.settings)
         loss, gradients, done = 0.0, None, 0
         log_probs: list[Floats] = []
@@ -193,9 +198,7 @@ class KtoStep:
             found = graded(pack([self.pair(row) for row in part]), scores, labels, kl, weight)
             loss, gradients = _add(loss, gradients, found, log_probs)
             done += len(part)
-        return StepResult(
-            loss, float(kl.item()), gradients, np.concatenate(log_probs), np.array(reference.matched, np.float32)
-        )
+        return StepResult(loss, z, gradients, np.concatenate(log_probs), np.array(reference.matched, np.float32))
 
 
 Step = KtoStep | SftStep

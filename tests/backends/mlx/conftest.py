@@ -56,10 +56,15 @@ def mlx_model(folder: Path, recipe: Recipe = RECIPE) -> Any:
 
 
 def mlx_trainer(
-    model: Any, windows: Sequence[Window], recipe: Recipe = RECIPE, settings: LossSettings = SETTINGS
+    model: Any,
+    windows: Sequence[Window],
+    recipe: Recipe = RECIPE,
+    settings: LossSettings = SETTINGS,
+    *,
+    vocabulary: int = 400,
 ) -> Trainer:
     """A trainer on ``windows`` whose reference scores stay in memory."""
-    passes, ranks = Passes(model, 400, reference_of(model)), Ranks()
+    passes, ranks = Passes(model, vocabulary, reference_of(model)), Ranks()
     if recipe.gradient_checkpointing:
         checkpoint_layers(model)
     step = step_of(recipe, passes, settings, ReferenceCache(), ranks)
@@ -110,13 +115,13 @@ def adapters(trainer: Trainer) -> dict[str, np.ndarray[Any, Any]]:
     return peft_names(trainer.model.trainable_parameters())
 
 
-def disturb(model: Any, seed: int = 0) -> None:
+def disturb(model: Any, seed: int = 0, deviation: float = 0.05) -> None:
     """Give every B of a PEFT model values: the policy is no longer the reference, and its KL not 0."""
     torch.manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
-                parameter.normal_(0, 0.05)
+                parameter.normal_(0, abs(deviation)).mul_(1 if deviation > 0 else -1)
 
 
 def copy_adapters(peft: Any, model: Any) -> None:

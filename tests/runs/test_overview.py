@@ -17,8 +17,8 @@ from kto_tui.runs.events import (
     WorkerStarted,
 )
 from kto_tui.runs.folder import RunFolder
-from kto_tui.runs.identity import own_identity, write_identity
 from kto_tui.runs.heldout_words import highest_known
+from kto_tui.runs.identity import own_identity, write_identity
 from kto_tui.runs.overview import SHAPE_POINTS, Overview, shape, summarise
 from tests.runs.made import made_run, step, write
 

@@ -6,8 +6,6 @@ from typing import Literal
 
 import msgspec
 
-from kto_tui.errors import UserError
-
 MessageRole = Literal["system", "user", "assistant", "tool"]
 
 
@@ -86,15 +84,3 @@ def text_of(part: str | tuple[Message, ...]) -> str:
     if isinstance(part, str):
         return part
     return "\n".join(f"{message.role}: {message.content}" for message in part)
-
-
-def require_both_labels(dataset: Dataset) -> Dataset:
-    """``dataset`` itself when both labels occur; KTO learns nothing from one alone."""
-    if dataset.desirable == 0 or dataset.undesirable == 0:
-        only, missing = ("true", "false") if dataset.undesirable == 0 else ("false", "true")
-        raise UserError(
-            f"All {len(dataset.rows):,} rows are labelled {only}; KTO needs both thumbs up and thumbs down",
-            mend=f"Add rows labelled {missing}",
-            where=str(dataset.path),
-        )
-    return dataset

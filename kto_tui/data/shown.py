@@ -22,6 +22,7 @@ from kto_tui.data.sources import quietly
 from kto_tui.data.store import Store, open_store
 from kto_tui.data.tokens.lengths import Lengths, characters_per_token, estimate
 from kto_tui.errors import UserError
+from kto_tui.methods import Method
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,6 +98,12 @@ class Kept(msgspec.Struct, frozen=True):
     def undesirable(self) -> int:
         """How many are labelled bad."""
         return len(self.labels) - self.desirable
+
+    def for_method(self, method: Method) -> "Kept":
+        """Those that ``method`` trains on: of SFT the good ones."""
+        if method == "kto" or not self.undesirable:
+            return self
+        return Kept(self.rows.of_label(True), self.labels[self.labels])
 
     def index(self, number: int) -> int | None:
         """Place of the row of that number among them; None where it is left out."""

@@ -149,7 +149,7 @@ class Opening:
                     browser = Browser(Path(update.report.store), choices)
                     opened = msgspec.structs.replace(opened, report=update.report, browser=browser)
                     decided = decide(opened, self._draft, wanted.choices)
-                    estimated = browser.estimate(decided.kept)
+                    estimated = browser.estimate(decided.kept.for_method(opened.method))
                     yield msgspec.structs.replace(opened, decided=decided, estimated=estimated)
                 else:
                     yield update

@@ -37,7 +37,8 @@ def fate(opened: Opened, row: ShownRow) -> str:
     if row.number in choices.excluded:
         return "LEFT OUT by you"
     if row.problem or decided is None or decided.choices != choices or decided.kept.index(row.number) is not None:
-        return "label TURNED ROUND by you" if row.number in choices.flipped else ""
+        turned = "label TURNED ROUND by you" if row.number in choices.flipped else ""
+        return "NOT TRAINED ON by SFT" if opened.method == "sft" and label_of(opened, row) is False else turned
     return "LEFT OUT by an accepted fix" if choices.fixes else "CANNOT BE TRAINED ON as it is"
 
 

@@ -60,6 +60,7 @@ async def test_what_sft_leaves_out_is_said_on_every_screen(tmp_path: Path) -> No
         assert "held out: 16 split off" in numbers
         assert any("60, 45 used" in line for line in shown(app))
         assert any("15 rows are labelled bad and not trained on" in line for line in shown(app))
+        assert any("UNDESIRABLE" in line and "NOT TRAINED ON by SFT" in line for line in shown(app))
         draft = draft_of(app)
         assert (draft.training_rows, plan(draft).recipe.method) == (29, "sft")
         await app.switch_screen(ReviewScreen(draft))

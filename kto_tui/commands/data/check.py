@@ -33,7 +33,7 @@ def check(
     job = Job(path=data, choices=choices, heldout=heldout, effective_batch=smallest, method=method, full=full)
     with tokens.tokenizer_of(model) as tokenizer, progress() as tell:
         report = examine(job, tell)
-        lengths, refused = tokens.measure(data, choices, tokenizer, tell, full=full)
+        lengths, refused = tokens.measure(data, choices, tokenizer, tell, method=method, full=full)
     verdict = judge(report, choices, typed)
     if as_json:
         print_json(record(report, choices, verdict) | {"tokens": tokens.record(lengths, model, refused)})

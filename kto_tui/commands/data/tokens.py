@@ -18,6 +18,7 @@ from kto_tui.data.sources import for_training
 from kto_tui.data.tokens.client import BATCH_ROWS, TokenizerProcess
 from kto_tui.data.tokens.lengths import Lengths, characters_per_token, count, estimate
 from kto_tui.errors import UserError
+from kto_tui.methods import Method
 
 ESTIMATED_ROWS = 10_000
 COUNTED_ROWS = 2_000
@@ -41,14 +42,14 @@ def tokenizer_of(model: str | None) -> Iterator[TokenizerProcess | None]:
 
 
 def measure(
-    data: str, choices: DataChoices, tokenizer: TokenizerProcess | None, tell: Tell, *, full: bool
+    data: str, choices: DataChoices, tokenizer: TokenizerProcess | None, tell: Tell, *, method: Method, full: bool
 ) -> tuple[Lengths, UserError | None]:
     """Lengths of the rows that would be trained on: of a sample chosen by a seed, or of all.
 
     Where the tokenizer refuses a row they are estimated, and why is told beside them.
     """
     found = open_selection(*for_training(data, choices), tell)
-    rows, facts = found.selection, found.facts
+    rows, facts = found.selection if method == "kto" else found.selection.of_label(True), found.facts
     refused = None
     if tokenizer is not None:
         index = _sample(rows, COUNTED_ROWS, full=full)

@@ -59,7 +59,7 @@ class TokensScreen(RowsScreen):
         """Other rows or labels leave the counts of each row as they are, other texts do not."""
         if opened.counted is None or opened.decided is None or _texts(opened.decided) != _texts(decided):
             return None
-        return weigh(opened.counted.pairs, decided.kept, self.max_length)
+        return weigh(opened.counted.pairs, decided.kept.for_method(opened.method), self.max_length)
 
     def action_count(self) -> None:
         """Count the tokens of all rows."""
@@ -93,7 +93,7 @@ class TokensScreen(RowsScreen):
     def count_tokens(self, opened: Opened, tokenizer: TokenizerProcess) -> None:
         """Hand on how far it is."""
         assert opened.decided is not None  # noqa: S101 - counted once it is examined
-        kept = opened.decided.kept
+        kept = opened.decided.kept.for_method(opened.method)
 
         def tell(done: int) -> None:
             self.post_message(self.Counting(opened, done))

@@ -17,7 +17,7 @@ from kto_tui.data.sources import open_source
 from kto_tui.errors import UserError
 from kto_tui.recipe import Recipe
 from kto_tui.runs.config import RunConfig
-from kto_tui.runs.events import AnyEvent, DataPrepared
+from kto_tui.runs.events import AnyEvent, DataPrepared, Noted
 from kto_tui.runs.folder import RunFolder
 from tests.tiny import CHAT_TEMPLATE, make_rows, make_tokenizer, write_jsonl
 
@@ -50,6 +50,21 @@ def test_what_is_trained_on_stays_on_disk(tokenizer: PreTrainedTokenizerBase, tm
     lines = [row.line for window in rows.windows for row in window] + [row.line for row in rows.heldout]
     assert sorted(lines) == list(range(1, 81))
     assert len(set(rows.sample_prompts)) == len(rows.sample_prompts) == SAMPLE_PROMPTS
+
+
+def test_sft_trains_on_good_rows_and_says_so(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    rows, events = prepared(tokenizer, tmp_path, make_rows(81), method="sft", heldout_share=0.4)
+    (event,) = (event for event in events if isinstance(event, DataPrepared))
+    assert (event.train_rows, event.heldout_rows, event.desirable, event.undesirable) == (25, 16, 25, 0)
+    assert [len(window) for window in rows.windows] == [4] * 6 + [1], "a row needs no other beside it"
+    assert all(row.label and not row.kl_completion_ids for window in rows.windows for row in window)
+    assert {row.label for row in rows.heldout} == {True}
+    said = [event.text for event in events if isinstance(event, Noted)]
+    assert said == ["40 thumbs-down rows are not trained on: SFT imitates the good answers"]
+    with pytest.raises(UserError, match="SFT imitates rows labelled true"):
+        prepared(tokenizer, tmp_path, [row | {"label": False} for row in make_rows(8)], method="sft")
+    with pytest.raises(UserError, match="KTO needs both"):
+        prepared(tokenizer, tmp_path, [row | {"label": True} for row in make_rows(8)])
 
 
 def test_equal_windows_have_the_same_fingerprint_and_others_another(

@@ -19,6 +19,8 @@ PACKAGES = {
     "mlx": mlx_needs.PACKAGES,
 }
 INSTALL = "python -m pip install 'kto-tui[train]'"
+# What anybody needs to download and to count tokens, without torch where nothing else asks for it.
+INSTALL_HERE = mlx_needs.INSTALL if (platform.system(), platform.machine()) == ("Darwin", "arm64") else INSTALL
 PLANNED = "Unsloth (NVIDIA) is planned and not there yet"
 
 
@@ -180,7 +182,6 @@ def _packages(mlx: mlx_needs.Facts, version_of: Callable[[str], str | None]) -> 
                 version = mlx.versions.get(name)
                 install = mlx_needs.INSTALL if on_mac else mlx_needs.INSTALL_LINUX
                 found.append(Finding(name, version or "missing", None if version else install))
-        found.append(
-            Finding("MLX", "can train here" if trouble is None else trouble.what, trouble.mend if trouble else None)
-        )
+        fine = Finding("MLX", "machine and packages suffice")
+        found.append(fine if trouble is None else Finding("MLX", trouble.what, trouble.mend))
     return found

@@ -227,7 +227,7 @@ def propose(
     by_hand = {name: check_value(name, value) for name, value in (overrides or {}).items()}
     device, place = hardware.device, place_of(hardware)
     because: dict[str, str] = dict(DEFAULT_BECAUSE)
-    if device != "cuda":
+    if device != "cuda" or backend == "mlx":
         # A preset made for CUDA cards still gives a recipe this machine can run.
         for name in {"optimizer"} | ({"quantization"} if device == "mps" or backend == "mlx" else set()):
             if fixed.pop(name, None) is not None:
@@ -251,6 +251,8 @@ def propose(
     because["micro_batch"] = "the whole batch at once: prompts once" if one_pack else "as fast as larger ones"
     because |= given_up
     predicted = place.estimate(model, recipe)
+    if predicted is not None and backend == "mlx":
+        predicted = msgspec.structs.replace(predicted, note="taken from TRL's step, not measured with MLX")
     if predicted is None:
         because |= dict.fromkeys(("micro_batch", "quantization", "gradient_checkpointing"), "what fits is not known")
     for name in fixed:

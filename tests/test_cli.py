@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.catalog.folders import write_model
 from tests.tiny import make_rows, write_jsonl
 
 
@@ -194,3 +195,35 @@ def test_output_that_cannot_be_written_is_one_sentence(args: tuple[str, ...], un
     assert done.returncode == 1
     assert done.stderr == "kto-tui: Standard output cannot be written (No space left on device).\n"
     assert not list(tmp_path.glob("*.log"))
+
+
+def test_a_mac_is_planned_with_mlx_whatever_is_installed_here() -> None:
+    there = ("--as", "mac-m4-24gb")
+    assert kto("fit", "Qwen/Qwen3-4B", *there).stdout.startswith("Qwen/Qwen3-4B on mac-m4-24gb, MLX on Metal (Apple")
+    assert (
+        "trains Apple · MLX on Metal\n" in kto("hardware", *there, KTO_TUI_ASCII="0", PYTHONIOENCODING="utf-8").stdout
+    )
+    models = msgspec.json.decode(kto("models", *there, "--json").stdout)
+    assert {one["backend"] for one in models} == {"MLX on Metal"}
+    assert not [one["id"] for one in models if "mlx-lm" in one["because"]], "it has every architecture of the catalog"
+
+
+REFUSED_BY_MLX = {
+    "bitsandbytes": ({"quantization_config": {"quant_method": "bitsandbytes"}}, "bitsandbytes, which MLX cannot read"),
+    "architecture": ({"model_type": "bloom"}, "mlx-lm has no architecture bloom"),
+}
+
+
+@pytest.mark.parametrize(("config", "what"), REFUSED_BY_MLX.values(), ids=REFUSED_BY_MLX)
+def test_what_mlx_would_refuse_starts_no_run(config: dict[str, object], what: str, tmp_path: Path, home: Path) -> None:
+    pytest.importorskip("mlx_lm")
+    file = run_file(tmp_path, "starter", model=str(write_model(tmp_path / "m", dtype="U8", **config)))
+    file.write_text('backend = "mlx"\n' + file.read_text())
+    assert what in refused(kto("train", str(file)), home)
+
+
+def test_a_checkpoint_made_for_mlx_is_not_trained_with_trl(tmp_path: Path, home: Path) -> None:
+    folder = write_model(tmp_path / "m", dtype="U32", quantization={"group_size": 64, "bits": 4})
+    file = run_file(tmp_path, "starter", model=str(folder))
+    file.write_text('backend = "hf"\n' + file.read_text())
+    assert "quantised by MLX" in refused(kto("train", str(file)), home)

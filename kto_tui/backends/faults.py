@@ -16,6 +16,8 @@ _WRITER_WORDS = ("pytorchstreamwriter", "inline_container")
 _MEMORY_WORDS = (
     "out of memory", "defaultcpuallocator", "not enough memory", "cannot allocate memory", "bad_alloc",
     "alloc_failed",
+    # MLX's, as its macOS library has them; the third is Metal's own reason for a command buffer that failed.
+    "[malloc] unable to allocate", "[metal::malloc] attempting to allocate", "insufficient memory",
 )  # fmt: skip
 # CUDA says one of these once; every later call of the process fails with it again.
 _GPU_WORDS = (
@@ -42,7 +44,7 @@ def first_line(error: BaseException) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that memory ran out, on an accelerator or in PyTorch's CPU allocator."""
+    """Whether ``error`` says that memory ran out, on an accelerator or in an allocator of PyTorch's or MLX's."""
     if isinstance(error, MemoryError) or "OutOfMemoryError" in {one.__name__ for one in type(error).__mro__}:
         return True
     if isinstance(error, OSError):

@@ -67,5 +67,5 @@ def doctor(*, as_json: bool) -> int:
         print_json(found)
         return 0
     for one in found:
-        sys.stdout.write(f"{one.what:14} {one.state}\n" + (f"{'':14} mend: {one.mend}\n" if one.mend else ""))
+        sys.stdout.write(f"{one.what:16} {one.state}\n" + (f"{'':16} mend: {one.mend}\n" if one.mend else ""))
     return 0

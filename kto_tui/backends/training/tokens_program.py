@@ -21,7 +21,7 @@ from kto_tui.data.prepare.tokens import TokenRow, tokenize_row
 from kto_tui.data.rows import Row
 from kto_tui.data.tokens.protocol import Answer, CountTokens, Problem, Request
 from kto_tui.data.tokens.rendered import render
-from kto_tui.environment import INSTALL, installed
+from kto_tui.environment import INSTALL_HERE, installed
 from kto_tui.errors import UserError
 from kto_tui.hub.cache import cached
 from kto_tui.hub.selection import describes_model
@@ -73,7 +73,7 @@ class Tokens:
         self._model = model
         folder = local_folder(model)
         if installed("transformers") is None:
-            raise UserError("Counting tokens needs transformers", mend=f"Install with: {INSTALL}")
+            raise UserError("Counting tokens needs transformers", mend=f"Install with: {INSTALL_HERE}")
         # A tokenizer does without PyTorch, whose import would take four times as long and three times the memory.
         sys.modules["torch"] = None  # type: ignore[assignment]
         from kto_tui.backends.training.tokenizer import load_tokenizer

@@ -1,7 +1,6 @@
 """Loads a base model of mlx-lm from a Hugging Face folder, and says plainly why it could not."""
 
 import contextlib
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,18 +11,16 @@ import msgspec
 from mlx_lm.utils import load_model, quantize_model
 
 from kto_tui.backends.mlx.device import Device
-from kto_tui.backends.mlx.rope import normalised
+from kto_tui.backends.mlx.rope import read_config
 from kto_tui.backends.training.model_files import room_for
 from kto_tui.backends.training.tokenizer import first_line
 from kto_tui.catalog import resolve
-from kto_tui.catalog.mlx import folder_refusal, mlx_refusal
+from kto_tui.catalog.mlx import COMPARED, folder_refusal, mlx_refusal
 from kto_tui.errors import UserError
 from kto_tui.recipe import Recipe
 
 BITS = {"int4": 4, "int8": 8}
 GROUP_SIZE = 64
-# Architectures whose scores and gradients the tests compare with Transformers', by mlx-lm's names.
-COMPARED = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma2", "smollm3", "phi3", "olmo2", "granite"})
 # mlx-lm attends to the whole row where Transformers slides a window.
 WINDOWLESS = frozenset({"mistral", "gemma2", "phi3", "qwen2", "qwen3"})
 
@@ -48,24 +45,6 @@ class Base(msgspec.Struct, frozen=True):
         """Bits of quantised weights; None where they are not."""
         found = self.config.get("quantization")
         return found["bits"] if isinstance(found, Mapping) else None
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """config.json, normalised.
-
-    Raises:
-        UserError: missing or unreadable.
-    """
-    file = folder / "config.json"
-    try:
-        return normalised(json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        what = "The model folder has no config.json"
-        raise UserError(what, mend="Name a Transformers checkpoint", where=str(folder)) from None
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserError(
-            f"The model's configuration cannot be read ({error})", mend="Get it again", where=str(file)
-        ) from None
 
 
 def _text(config: Mapping[str, Any]) -> Mapping[str, Any]:

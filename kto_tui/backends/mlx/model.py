@@ -13,7 +13,6 @@ from mlx_lm.utils import load_model, quantize_model
 from kto_tui.backends.mlx.device import Device
 from kto_tui.backends.mlx.rope import read_config
 from kto_tui.backends.training.model_files import room_for
-from kto_tui.backends.training.tokenizer import first_line
 from kto_tui.catalog import resolve
 from kto_tui.catalog.mlx import COMPARED, folder_refusal, mlx_refusal
 from kto_tui.errors import UserError
@@ -102,9 +101,10 @@ def load_base(folder: Path, recipe: Recipe, device: Device, model: str) -> Base:
                 loaded.set_dtype(device.dtype)
             loaded, found = _quantised(loaded, found, recipe)
             mx.eval(loaded.parameters())
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
+        # RuntimeError: what MLX's reader of files says; a lack of memory is no longer one here.
         raise UserError(
-            f"mlx-lm cannot load the model ({first_line(error)})",
+            f"mlx-lm cannot load the model ({_one_line(error)})",
             mend="Check that it is a complete language model with safetensors weights, or set backend to hf",
             where=str(folder),
         ) from error
@@ -112,6 +112,11 @@ def load_base(folder: Path, recipe: Recipe, device: Device, model: str) -> Base:
     if isinstance(quantised, Mapping) and recipe.quantization == "none":
         notes.append(f"The checkpoint's weights are quantised to {quantised['bits']} bits already, and stay so")
     return Base(loaded, found, int(_text(config)["vocab_size"]), tuple(notes))
+
+
+def _one_line(error: Exception) -> str:
+    """What it says; missing weights are named from the second line on."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _quantised(model: Any, config: dict[str, Any], recipe: Recipe) -> tuple[Any, dict[str, Any]]:  # noqa: ANN401

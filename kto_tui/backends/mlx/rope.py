@@ -53,7 +53,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         what = "The model folder has no config.json"
         raise UserError(what, mend="Name a Transformers checkpoint", where=str(folder)) from None
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(
             f"The model's configuration cannot be read ({error})", mend="Get it again", where=str(file)
         ) from None

@@ -16,6 +16,8 @@ _WRITER_WORDS = ("pytorchstreamwriter", "inline_container")
 _MEMORY_WORDS = (
     "out of memory", "defaultcpuallocator", "not enough memory", "cannot allocate memory", "bad_alloc",
     "alloc_failed",
+    # MLX on Metal: an array larger than any buffer may be, and a command buffer that found no room.
+    "maximum allowed buffer size", "insufficient memory",
 )  # fmt: skip
 # CUDA says one of these once; every later call of the process fails with it again.
 _GPU_WORDS = (

@@ -8,10 +8,13 @@ import pytest
 from mlx_lm.tuner.utils import load_adapters
 from peft import AutoPeftModelForCausalLM, PeftModel
 
+from kto_tui.backends.base import Job
 from kto_tui.backends.mlx.model import load_base
-from kto_tui.backends.mlx.peft_format import MLX_FOLDER, write_adapter
+from kto_tui.backends.mlx.peft_format import MLX_FOLDER, readme, write_adapter
+from kto_tui.runs.config import RunConfig
 from tests.backends.mlx.conftest import FP32, RECIPE
 from tests.backends.mlx.models import changed, gap, mlx_logits, torch_logits, transformers_model, tuned
+from tests.runs.made import made_run
 
 # PEFT asks Transformers by a name that the latter will drop.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -55,3 +58,34 @@ def test_untied_embeddings(tmp_path: Path, checkpoint: Checkpoint) -> None:
     write_adapter(model, RECIPE, folder, tmp_path / "adapter")
     peft = PeftModel.from_pretrained(transformers_model(folder), tmp_path / "adapter")
     assert gap(torch_logits(peft), mlx_logits(model)) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("bits", "quantization", "words"),
+    [
+        (None, "none", "AutoPeftModelForCausalLM"),
+        (4, "int4", "AutoPeftModelForCausalLM"),
+        (4, "none", "original model"),
+    ],
+)
+def test_the_readme_says_what_loads_it(
+    checkpoint: Checkpoint, tmp_path: Path, bits: int | None, quantization: str, words: str
+) -> None:
+    recipe = msgspec.structs.replace(RECIPE, quantization=quantization)
+    folder = changed(checkpoint("llama"), tmp_path / "base", "rope_parameters", rope_theta=1e4)
+    job = Job(
+        run=made_run("bold-fox"),
+        config=RunConfig(model="org/name", data="starter", recipe=recipe),
+        emit=lambda _: None,
+        requested=lambda: None,
+    )
+    text = readme(job, folder, 7, bits, peft=True)
+    assert words in text
+    assert f"--adapter-path {job.run.adapter}/mlx" in text
+    assert ("quantised to 4 bits" in text) is (bits == 4)
+    assert "{" not in text
+    # Transformers 5 nests rotary settings, which mlx-lm alone would not find.
+    nested = readme(job, checkpoint("llama"), 7, bits, peft=False)
+    assert "peft" not in nested
+    assert "--adapter-path" not in nested
+    assert "kto-tui fuse bold-fox FOLDER" in nested

@@ -11,10 +11,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from peft import LoraConfig, get_peft_model
 
 from kto_tui.backends.fuse.__main__ import fuse
 from kto_tui.backends.fuse.tensors import from_float32, to_float32
-from tests.backends.mlx.conftest import RECIPE
+from kto_tui.runs.config import RunConfig
+from tests.backends.mlx.conftest import RECIPE, disturb
 from tests.backends.mlx.models import (
     changed,
     gap,
@@ -25,6 +27,7 @@ from tests.backends.mlx.models import (
     transformers_model,
     tuned,
 )
+from tests.runs.made import made_run
 
 Checkpoint = Callable[..., Path]
 LLAMA3 = {
@@ -88,6 +91,18 @@ def test_adapters_trained_over_four_bits_go_into_the_original_weights(checkpoint
     assert done.notes[0] in (tmp_path / "fused" / "README.md").read_text()
     plain = transformers_model(checkpoint("llama")).model.embed_tokens.weight
     assert torch.equal(transformers_model(tmp_path / "fused").model.embed_tokens.weight, plain)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+@pytest.mark.parametrize("use_dora", [False, True])
+def test_adapters_of_trl_runs_are_fused_too(checkpoint: Checkpoint, tmp_path: Path, use_dora: bool) -> None:
+    settings = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM", use_rslora=True, use_dora=use_dora)
+    peft = get_peft_model(transformers_model(checkpoint("llama")), settings)
+    disturb(peft)
+    run = made_run("calm-owl", config=RunConfig(model=str(checkpoint("llama")), data="starter", recipe=RECIPE))
+    peft.save_pretrained(run.adapter)
+    fuse(run, tmp_path / "fused", unheard)
+    assert gap(torch_logits(transformers_model(tmp_path / "fused")), torch_logits(peft)) < 1e-4
 
 
 @pytest.mark.parametrize("bits", [4, 8])

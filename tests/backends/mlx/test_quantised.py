@@ -11,7 +11,6 @@ from mlx import nn
 
 from kto_tui.backends.mlx.lora import adapted, attach
 from kto_tui.backends.mlx.model import load_base
-from kto_tui.backends.mlx.peft_format import weight_names, why_no_peft
 from kto_tui.errors import UserError
 from tests.backends.kto.conftest import Bench
 from tests.backends.mlx.conftest import FP32, RECIPE, mlx_trainer, take_steps
@@ -63,10 +62,3 @@ def test_what_is_quantised_is_not_quantised_again(checkpoint: Checkpoint, tmp_pa
     with pytest.raises(UserError, match="quantised already") as caught:
         load_base(folder, msgspec.structs.replace(RECIPE, quantization="int8"), FP32, "tiny")
     assert "quantization to none" in caught.value.mend
-
-
-def test_peft_has_no_base_model_to_put_it_on(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    folder = community(checkpoint("llama"), tmp_path / "quantised", 4)
-    base = load_base(folder, RECIPE, FP32, "tiny")
-    attach(base.model, RECIPE)
-    assert why_no_peft(base.model, weight_names(checkpoint("llama"))) is None

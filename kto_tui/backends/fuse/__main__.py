@@ -16,7 +16,7 @@ import msgspec
 
 from kto_tui.backends.faults import is_out_of_memory, write_failure
 from kto_tui.backends.fuse.adapter import read_adapter
-from kto_tui.backends.fuse.base_model import base_folder, no_gguf, quantization_of
+from kto_tui.backends.fuse.base_model import base_folder, check_same, no_gguf, quantization_of
 from kto_tui.backends.fuse.folder import write_folder
 from kto_tui.backends.fuse.plan import plan
 from kto_tui.backends.fuse.words import notes_of, readme
@@ -51,6 +51,7 @@ def fuse(run: RunFolder, target: Path, wrote: Callable[[int, int], None], *, ggu
     quantization = quantization_of(described)
     changes = read_adapter(run.adapter, settings)
     files = plan(base, changes, quantization)
+    check_same(run, base)
     notes = notes_of(config, described)
     kept = described if quantization is None else _unquantised(described)
     text = readme(run.id, config, base, target, notes, dora=any(one.m is not None for one in changes.values()))

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kto_tui.backends.training.reference import model_fingerprint
 from kto_tui.catalog.mlx import gguf_refusal
 from kto_tui.errors import UserError
 from kto_tui.hub.cache import cached
+from kto_tui.runs.checkpoints import newest_valid
 from kto_tui.runs.config import RunConfig
+from kto_tui.runs.folder import RunFolder
 from kto_tui.starter import MODEL_ID, starter_model_folder
 
 # Layouts of weights that are told in config.json under this name are MLX's own.
@@ -33,6 +36,19 @@ def base_folder(config: RunConfig, adapter: dict[str, Any]) -> Path:
     else:
         mend = "Bring its folder back"
     raise UserError("The base model is not here any more", mend=mend, where=str(recorded))
+
+
+def check_same(run: RunFolder, base: Path) -> None:
+    """Refuse a base model that is not the one ``run`` was trained on, as far as its checkpoints tell.
+
+    Raises:
+        UserError: it is another.
+    """
+    newest, _ = newest_valid(run)
+    trained_on = None if newest is None else newest.manifest.fingerprints.get("model")
+    if trained_on is not None and trained_on != model_fingerprint(base, strict=False):
+        what = "The base model has changed since the run was trained on it"
+        raise UserError(what, mend="Bring back the one that it was", where=str(base))
 
 
 def quantization_of(config: Mapping[str, Any]) -> Mapping[str, Any] | None:

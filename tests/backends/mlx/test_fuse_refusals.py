@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from kto_tui.backends.fuse.__main__ import attempt, fuse
+from kto_tui.backends.training.reference import model_fingerprint
 from kto_tui.errors import UserError
+from kto_tui.runs.checkpoints import Manifest, begin, seal
 from kto_tui.runs.fusion import Failed
 from tests.backends.mlx.models import changed, run_of, tuned
 from tests.runs.made import made_run
@@ -99,3 +101,20 @@ def test_another_base_model_is_refused(checkpoint: Checkpoint, tmp_path: Path) -
     last = attempt(run, tmp_path / "fused", lambda *_: None, gguf=False)
     assert isinstance(last, Failed)
     assert "which the adapter changes" in last.what
+
+
+def test_a_base_model_that_has_changed_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    folder = changed(checkpoint("llama"), tmp_path / "base")
+    run = run_of(folder, tuned(folder))
+    belongs = {"model": model_fingerprint(folder, strict=False)}
+    manifest = Manifest(
+        step=1, total_steps=9, epoch=0, window=1, versions={}, fingerprints=belongs, recipe={}
+    )  # fmt: skip
+    seal(begin(run, 1), run, manifest)
+    moved = changed(folder, tmp_path / "moved")
+    assert attempt(run, tmp_path / "fused", lambda *_: None, gguf=False).path == str(tmp_path / "fused")
+    folder.rename(tmp_path / "away")
+    moved.rename(folder)  # the same names, sizes and shapes, and other weights
+    last = attempt(run, tmp_path / "again", lambda *_: None, gguf=False)
+    assert isinstance(last, Failed)
+    assert "has changed since" in last.what

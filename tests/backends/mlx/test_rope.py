@@ -89,6 +89,14 @@ def test_mlx_says_what_transformers_says(checkpoint: Checkpoint, tmp_path: Path,
     assert gap(mlx_logits(mlx_lm.utils.load_model(folder)[0]), expected) > 0.05
 
 
+def test_the_rotated_part_of_a_head_is_read(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    rope = {"rope_theta": 500.0, "rope_type": "default", "partial_rotary_factor": 0.5}
+    folder = changed(checkpoint("phi3"), tmp_path / "model", "partial_rotary_factor", rope_parameters=rope)
+    expected = torch_logits(transformers_model(folder))
+    assert gap(mlx_logits(load_base(folder, RECIPE, FP32, "phi3").model), expected) < 1e-4
+    assert gap(mlx_logits(mlx_lm.utils.load_model(folder)[0]), expected) > 0.05
+
+
 def test_settings_at_the_top_are_read_by_both(checkpoint: Checkpoint, tmp_path: Path) -> None:
     legacy = {"rope_theta": 123456.0, "rope_scaling": LLAMA3}
     folder = changed(checkpoint("llama"), tmp_path / "model", "rope_parameters", **legacy)

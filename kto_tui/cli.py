@@ -17,7 +17,11 @@ from kto_tui.plain import LOOK_ALIKE, ascii_only, escaped
 
 PLANNABLE = frozenset({None, "hardware", "models", "fit"})
 # Modules whose ``run`` takes the arguments as they are, by command.
-RUN_BY = {"data": "kto_tui.commands.data.run", **dict.fromkeys(RUN_COMMANDS, "kto_tui.commands.runs")}
+RUN_BY = {
+    "data": "kto_tui.commands.data.run",
+    "fuse": "kto_tui.commands.fuse",
+    **dict.fromkeys(RUN_COMMANDS, "kto_tui.commands.runs"),
+}
 # What lists something else than a machine's own, and where the parser puts it.
 LISTINGS = {"--list": "list_presets", "--cached": "cached"}
 

@@ -179,6 +179,15 @@ def test_seven_bit_characters_for_people_and_json_for_programs() -> None:
     assert kto("hardware", PYTHONIOENCODING="ascii").stdout.count(" | ") > 1
 
 
+def test_help_names_every_command_and_fuses_formats() -> None:
+    told = kto("--help").stdout
+    assert all(f"    {command} " in told for command in ("train", "attach", "export", "report", "fuse", "doctor"))
+    fuse = kto("fuse", "--help").stdout
+    assert "{hf,gguf}" in fuse
+    assert "FOLDER" in fuse
+    assert "invalid choice" in kto("fuse", "last", "folder", "--format", "onnx").stderr
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("args", [("runs",), ("hardware", "--list"), ("models", "--json", "--as", "t4-16gb")])

@@ -12,6 +12,8 @@ HF = 'backend to "hf"'
 # ("quantization" in config.json) and gpt-oss's. What it would unpack or convert while loading is refused: AWQ and GPTQ
 # for every backend (config_file.UNTRAINABLE), the others here.
 TAKEN = frozenset({"mlx", "mxfp4"})
+# Architectures whose scores and gradients the tests compare with Transformers', by mlx-lm's names.
+COMPARED = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma2", "smollm3", "phi3", "olmo2", "granite"})
 
 
 @functools.cache

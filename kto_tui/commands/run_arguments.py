@@ -26,6 +26,12 @@ def add_runs(commands: Any) -> None:  # noqa: ANN401 - argparse's own type of it
     export.add_argument("run", metavar="RUN", help=RUN)
     report = commands.add_parser("report", help="one page on a run, as Markdown")
     report.add_argument("run", metavar="RUN", help=RUN)
+    fuse = commands.add_parser("fuse", help="base model and adapter of a run as one Hugging Face folder")
+    fuse.add_argument("run", metavar="RUN", help=RUN)
+    fuse.add_argument("folder", metavar="FOLDER", help="new or empty")
+    fuse.add_argument(
+        "--format", choices=("hf", "gguf"), default="hf", help="gguf: says how to get there (default: hf)"
+    )
     report.add_argument("--output", metavar="FILE.md", help="instead of RUN.md; its curves go beside it as SVG")
 
     for parser, formats in ((export, FORMATS), (compare, FORMATS[2:])):

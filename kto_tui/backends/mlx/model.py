@@ -1,7 +1,6 @@
 """Loads a base model of mlx-lm from a Hugging Face folder, and says plainly why it could not."""
 
 import contextlib
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,18 +11,15 @@ import msgspec
 from mlx_lm.utils import load_model, quantize_model
 
 from kto_tui.backends.mlx.device import Device
-from kto_tui.backends.mlx.rope import normalised
+from kto_tui.backends.mlx.rope import read_config
 from kto_tui.backends.training.model_files import room_for
-from kto_tui.backends.training.tokenizer import first_line
 from kto_tui.catalog import resolve
-from kto_tui.catalog.mlx import folder_refusal, mlx_refusal
+from kto_tui.catalog.mlx import COMPARED, folder_refusal, mlx_refusal
 from kto_tui.errors import UserError
 from kto_tui.recipe import Recipe
 
 BITS = {"int4": 4, "int8": 8}
 GROUP_SIZE = 64
-# Architectures whose scores and gradients the tests compare with Transformers', by mlx-lm's names.
-COMPARED = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma2", "smollm3", "phi3", "olmo2", "granite"})
 # mlx-lm attends to the whole row where Transformers slides a window.
 WINDOWLESS = frozenset({"mistral", "gemma2", "phi3", "qwen2", "qwen3"})
 
@@ -48,24 +44,6 @@ class Base(msgspec.Struct, frozen=True):
         """Bits of quantised weights; None where they are not."""
         found = self.config.get("quantization")
         return found["bits"] if isinstance(found, Mapping) else None
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """config.json, normalised.
-
-    Raises:
-        UserError: missing or unreadable.
-    """
-    file = folder / "config.json"
-    try:
-        return normalised(json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        what = "The model folder has no config.json"
-        raise UserError(what, mend="Name a Transformers checkpoint", where=str(folder)) from None
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserError(
-            f"The model's configuration cannot be read ({error})", mend="Get it again", where=str(file)
-        ) from None
 
 
 def _text(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -123,9 +101,10 @@ def load_base(folder: Path, recipe: Recipe, device: Device, model: str) -> Base:
                 loaded.set_dtype(device.dtype)
             loaded, found = _quantised(loaded, found, recipe)
             mx.eval(loaded.parameters())
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
+        # RuntimeError: what MLX's reader of files says; a lack of memory is no longer one here.
         raise UserError(
-            f"mlx-lm cannot load the model ({first_line(error)})",
+            f"mlx-lm cannot load the model ({_one_line(error)})",
             mend="Check that it is a complete language model with safetensors weights, or set backend to hf",
             where=str(folder),
         ) from error
@@ -133,6 +112,11 @@ def load_base(folder: Path, recipe: Recipe, device: Device, model: str) -> Base:
     if isinstance(quantised, Mapping) and recipe.quantization == "none":
         notes.append(f"The checkpoint's weights are quantised to {quantised['bits']} bits already, and stay so")
     return Base(loaded, found, int(_text(config)["vocab_size"]), tuple(notes))
+
+
+def _one_line(error: Exception) -> str:
+    """What it says; missing weights are named from the second line on."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _quantised(model: Any, config: dict[str, Any], recipe: Recipe) -> tuple[Any, dict[str, Any]]:  # noqa: ANN401

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 from kto_tui.backends.base import Job
 from kto_tui.backends.mlx.lora import adapted
+from kto_tui.backends.mlx.rope import nested_only
 from kto_tui.recipe import Recipe
 
 MLX_FOLDER = "mlx"
@@ -18,13 +19,7 @@ README = """# Adapter of run {run}
 
 A {kind} adapter for `{model}`, trained with {method} by kto-tui under MLX on {steps} steps of {batch} rows.
 
-{peft}
-With mlx-lm, from the files in `mlx`:
-
-```console
-mlx_lm.generate --model {base} --adapter-path {path}/mlx --prompt "..."
-```
-
+{peft}{mlx}
 The base model was read from `{base}`{quantised}. All choices of the run are in `run.toml` beside this folder;
 `kto-tui fuse {run} FOLDER` writes base model and adapter as one Hugging Face folder.
 """
@@ -34,6 +29,32 @@ from transformers import AutoTokenizer
 
 model = AutoPeftModelForCausalLM.from_pretrained("{path}")
 tokenizer = AutoTokenizer.from_pretrained("{path}")
+```
+
+"""
+# The adapter's layers are those of the original model, whose weights the base model's are made of.
+PEFT_ON_ORIGINAL = """Transformers cannot read weights quantised by MLX; it loads the adapter on the original model:
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("the original model"), "{path}")
+```
+
+"""
+MLX = """With mlx-lm, from the files in `mlx`:
+
+```console
+mlx_lm.generate --model {base} --adapter-path {path}/mlx --prompt "..."
+```
+"""
+# It would fall back to other rotary settings and answer plausible nonsense.
+MLX_FUSED = """mlx-lm does not find the rotary settings where the base model's `config.json` has them. Fuse first:
+
+```console
+kto-tui fuse {run} FOLDER
+mlx_lm.generate --model FOLDER --prompt "..."
 ```
 """
 
@@ -142,6 +163,9 @@ def readme(job: Job, base: Path, steps: int, bits: int | None, *, peft: bool) ->
     """
     recipe, path = job.config.recipe, job.run.adapter
     quantised = "" if bits is None else f", its weights quantised to {bits} bits: figures of the run hold for those"
+    of_itself = bits is not None and recipe.quantization == "none"
+    with_peft = (PEFT_ON_ORIGINAL if of_itself else PEFT).format(path=path)
+    with_mlx = (MLX_FUSED if nested_only(base) else MLX).format(run=job.run.id, base=base, path=path)
     return README.format(
         run=job.run.id,
         kind="DoRA" if recipe.use_dora else "LoRA",
@@ -149,9 +173,9 @@ def readme(job: Job, base: Path, steps: int, bits: int | None, *, peft: bool) ->
         method=recipe.method.upper(),
         steps=steps,
         batch=recipe.effective_batch,
-        peft=PEFT.format(path=path) if peft else "",
+        peft=with_peft if peft else "",
+        mlx=with_mlx,
         base=base,
-        path=path,
         quantised=quantised,
     )
 

@@ -1,7 +1,11 @@
 """Configurations as mlx-lm reads them: rotary settings where Transformers 5 and mlx-lm look for them, both."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from kto_tui.errors import UserError
 
 Config = Mapping[str, Any]
 
@@ -35,6 +39,34 @@ def normalised(config: Config) -> dict[str, Any]:
         return found
     _lift(found, rope, theta=True)
     return found
+
+
+def nested_only(folder: Path) -> bool:
+    """Whether the configuration in ``folder`` has rotary settings where mlx-lm by itself would not find them.
+
+    Raises:
+        OSError, ValueError: it cannot be read.
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return bool(normalised(config) != config)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json, normalised.
+
+    Raises:
+        UserError: missing or unreadable.
+    """
+    file = folder / "config.json"
+    try:
+        return normalised(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        what = "The model folder has no config.json"
+        raise UserError(what, mend="Name a Transformers checkpoint", where=str(folder)) from None
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"The model's configuration cannot be read ({error})", mend="Get it again", where=str(file)
+        ) from None
 
 
 def _lift(config: dict[str, Any], rope: Mapping[str, Any], *, theta: bool) -> None:

@@ -1,0 +1,70 @@
+"""What a person is told of a fused model: its README, and what to know of its weights."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kto_tui.backends.fuse.base_model import quantization_of
+from kto_tui.catalog.mlx import COMPARED
+from kto_tui.runs.config import RunConfig
+
+README = """# {model}, tuned by run {run}
+
+The base model `{model}` (read from `{base}`) with the {kind} adapter of run {run} merged into its weights, trained with
+{method} by kto-tui. Merged in float32 and written in the number format of the base model.
+{notes}
+With Transformers:
+
+```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("{target}")
+tokenizer = AutoTokenizer.from_pretrained("{target}")
+```
+
+With mlx-lm:
+
+```console
+mlx_lm.generate --model {target} --prompt "..."
+```
+
+`config.json` names the rotary settings at the top level too, because mlx-lm reads most of them nowhere else. The base
+model's licence holds for this one; see its own page.
+"""
+
+
+def notes_of(config: RunConfig, described: Mapping[str, Any]) -> tuple[str, ...]:
+    """Sentences without full stops on how the fused weights differ from those that were trained on.
+
+    Args:
+        config: of the run.
+        described: configuration of the base model.
+    """
+    quantization = quantization_of(described)
+    if quantization is None:
+        if config.recipe.quantization == "none":
+            return ()
+        trained = config.recipe.quantization
+        return (f"The adapter was trained over {trained} weights and is merged into the original ones: figures differ",)
+    found = [f"The base model's {quantization['bits']}-bit weights were dequantised; the lost precision is not back"]
+    if (kind := described.get("model_type")) not in COMPARED:
+        found.append(f"Tensors have mlx-lm's names for {kind}: whether Transformers knows them has not been tested")
+    return tuple(found)
+
+
+def readme(run: str, config: RunConfig, base: Path, target: Path, notes: tuple[str, ...], *, dora: bool) -> str:
+    """The folder's README.
+
+    Args:
+        run: its id.
+        config: of it.
+        base: folder of the base model.
+        target: the folder.
+        notes: as ``notes_of`` says.
+        dora: whether the adapter is one.
+    """
+    said = "".join(f"\n{note}.\n" for note in notes)
+    return README.format(
+        model=config.model, run=run, base=base, kind="DoRA" if dora else "LoRA", method=config.recipe.method.upper(),
+        notes=said, target=target,
+    )  # fmt: skip

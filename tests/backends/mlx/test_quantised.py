@@ -1,0 +1,64 @@
+"""Quantised base models: mlx-community's folders as they are, and original ones quantised while they are loaded."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import mlx_lm
+import msgspec
+import numpy as np
+import pytest
+from mlx import nn
+
+from kto_tui.backends.mlx.lora import adapted, attach
+from kto_tui.backends.mlx.model import load_base
+from kto_tui.errors import UserError
+from tests.backends.kto.conftest import Bench
+from tests.backends.mlx.conftest import FP32, RECIPE, mlx_trainer, take_steps
+from tests.backends.mlx.models import gap, mlx_logits
+
+Checkpoint = Callable[..., Path]
+LEARNS = msgspec.structs.replace(RECIPE, learning_rate=1e-2, epochs=10)
+
+
+def community(folder: Path, into: Path, bits: int) -> Path:
+    """As mlx-community makes its checkpoints: ``mlx_lm.convert -q``."""
+    mlx_lm.convert(str(folder), str(into), quantize=True, q_bits=bits)
+    return into
+
+
+def learns(it: Bench, base: object) -> None:
+    trainer = mlx_trainer(base, it.prepared.windows, LEARNS)
+    losses = [step.loss for step in take_steps(trainer)]
+    # The same two windows, over and over.
+    assert np.mean(losses[:2]) - np.mean(losses[-2:]) > 0.05, losses
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_folder_of_mlx_communitys_trains(checkpoint: Checkpoint, tmp_path: Path, bits: int) -> None:
+    folder = community(checkpoint("llama"), tmp_path / "quantised", bits)
+    base = load_base(folder, LEARNS, FP32, "tiny")
+    assert base.bits == bits
+    assert f"quantised to {bits} bits already" in base.notes[0]
+    attach(base.model, LEARNS)
+    assert all(isinstance(layer.linear, nn.QuantizedLinear) for _, layer in adapted(base.model))
+    learns(Bench(checkpoint("llama"), tmp_path, rows=16), base.model)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_an_original_model_is_quantised_while_it_is_loaded(checkpoint: Checkpoint, tmp_path: Path, bits: int) -> None:
+    recipe = msgspec.structs.replace(LEARNS, quantization=f"int{bits}")
+    base = load_base(checkpoint("llama"), recipe, FP32, "tiny")
+    assert (base.bits, base.notes) == (bits, ())
+    same = load_base(community(checkpoint("llama"), tmp_path / "quantised", bits), LEARNS, FP32, "tiny")
+    assert gap(mlx_logits(base.model), mlx_logits(same.model)) < 1e-5
+    exact = load_base(checkpoint("llama"), LEARNS, FP32, "tiny")
+    assert gap(mlx_logits(base.model), mlx_logits(exact.model)) > 1e-4, "else nothing was quantised"
+    attach(base.model, recipe)
+    learns(Bench(checkpoint("llama"), tmp_path, rows=16), base.model)
+
+
+def test_what_is_quantised_is_not_quantised_again(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    folder = community(checkpoint("llama"), tmp_path / "quantised", 4)
+    with pytest.raises(UserError, match="quantised already") as caught:
+        load_base(folder, msgspec.structs.replace(RECIPE, quantization="int8"), FP32, "tiny")
+    assert "quantization to none" in caught.value.mend

@@ -17,7 +17,8 @@ _MEMORY_WORDS = (
     "out of memory", "defaultcpuallocator", "not enough memory", "cannot allocate memory", "bad_alloc",
     "alloc_failed",
     # MLX's, as its macOS library has them; the third is Metal's own reason for a command buffer that failed.
-    "[malloc] unable to allocate", "[metal::malloc] attempting to allocate", "insufficient memory", "maximum allowed buffer size",
+    "[malloc] unable to allocate", "[metal::malloc] attempting to allocate", "insufficient memory",
+    "maximum allowed buffer size",
 )  # fmt: skip
 # CUDA says one of these once; every later call of the process fails with it again.
 _GPU_WORDS = (

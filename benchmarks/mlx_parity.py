@@ -50,7 +50,8 @@ def compare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from kto_tui.data.sources import open_source
     from kto_tui.methods.kto_loss import LossSettings
     from kto_tui.recipe import Recipe
-    from tests.backends.mlx import conftest as mlx_side
+    from tests.backends.mlx import trainings
+    from tests.backends.mlx.conftest import copy_adapters, disturb
     from tests.backends.mlx.test_parity import record
 
     recipe = Recipe(
@@ -83,16 +84,16 @@ def compare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         processing_class=tokenizer,
         peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"),
     )  # fmt: skip
-    model = mlx_side.mlx_model(folder, recipe)
+    model = trainings.mlx_model(folder, recipe)
     settings = LossSettings(beta=0.1, loss_type=options.loss_type, desirable_weight=1.0, undesirable_weight=1.0)
-    trainer = mlx_side.mlx_trainer(model, windows, recipe, settings, vocabulary=model.args.vocab_size)
+    trainer = trainings.mlx_trainer(model, windows, recipe, settings, vocabulary=model.args.vocab_size)
     for deviation in (B_DEVIATION, -B_DEVIATION):
-        mlx_side.disturb(trl.model, deviation=deviation)
-        mlx_side.copy_adapters(trl.model, model)
+        disturb(trl.model, deviation=deviation)
+        copy_adapters(trl.model, model)
         if not kl or trainer.step.kl(trainer.share(0)) > 0:
             break
     expected = record(trl)
-    found = mlx_side.take_steps(trainer)
+    found = trainings.take_steps(trainer)
     pairs = list(zip(expected, found, strict=True))
     logged = ("logps/chosen", "logps/rejected")
     final = {name: each.detach().numpy() for name, each in trl.model.named_parameters() if each.requires_grad}
@@ -102,8 +103,8 @@ def compare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "kl": max(abs(one.logs.get("kl", 0) - other.logs.get("kl", 0)) for one, other in pairs),
         "largest kl": max(one.logs.get("kl", 0) for one, _ in pairs),
         "log p": max(abs(one.logs[name] - other.logs[name]) for one, other in pairs for name in logged),
-        "gradients": max(mlx_side.relative(one.gradients, other.gradients) for one, other in pairs),
-        "adapter": mlx_side.relative(final, mlx_side.adapters(trainer)),
+        "gradients": max(trainings.relative(one.gradients, other.gradients) for one, other in pairs),
+        "adapter": trainings.relative(final, trainings.adapters(trainer)),
     }
 
 

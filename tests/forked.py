@@ -1,4 +1,4 @@
-"""Training processes forked from a server that has imported torch once: real processes, without their start-up time."""
+"""Training processes forked from a server that has imported torch and MLX once: real ones without their start-up."""
 
 import ctypes
 import gc
@@ -18,7 +18,7 @@ from kto_tui.runs.folder import RunFolder
 from kto_tui.worker.child_environment import MMAP_THRESHOLD
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["kto_tui.backends.hf.train"])
+_server.set_forkserver_preload(["kto_tui.backends.hf.train", "kto_tui.backends.mlx.train"])
 PATIENCE_SECONDS = 300.0
 # A number: so many bytes more of memory of its own from then on (RLIMIT_DATA).
 Fault = Literal["kill", "pause", "stop"] | Request | int

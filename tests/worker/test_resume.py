@@ -13,8 +13,6 @@ from kto_tui.runs.config import RunRequest
 from kto_tui.runs.control import Request, request
 from kto_tui.runs.events import (
     CheckpointSaved,
-    Evaluated,
-    Noted,
     Resumed,
     Sampled,
     StepCompleted,
@@ -22,6 +20,7 @@ from kto_tui.runs.events import (
 from kto_tui.runs.folder import RunFolder, create_run
 from tests.forked import tiny_model, worker
 from tests.tiny import make_rows, write_jsonl
+from tests.worker.outcome import ended, result, told
 from tests.worker.supervised import events_of
 
 STEPS = 20  # 8 windows an epoch: two and a half epochs
@@ -59,26 +58,6 @@ def new_run(places: tuple[Path, Path]) -> Callable[..., RunFolder]:
     return build
 
 
-def told(run: RunFolder) -> str:
-    return "\n".join(event.text for event in events_of(run) if isinstance(event, Noted))
-
-
-def result(run: RunFolder) -> tuple[dict[int, dict[str, object]], object, object, bytes]:
-    """The curves as they stand in the end without times, the last evaluation and answers, and the adapter."""
-    curves: dict[int, dict[str, object]] = {}
-    for event in events_of(run):
-        if isinstance(event, Resumed):
-            curves = {step: point for step, point in curves.items() if step <= event.step}
-        if isinstance(event, StepCompleted):
-            point = {name: getattr(event, name) for name in event.__struct_fields__}
-            assert event.step not in curves, "no step is logged twice"
-            curves[event.step] = {k: v for k, v in point.items() if k not in {"t", "seconds", "tokens_per_second"}}
-    state = run.read_state()
-    evaluated = {name: getattr(state.evaluations[-1], name) for name in Evaluated.__struct_fields__ if name != "t"}
-    adapter = (run.adapter / "adapter_model.safetensors").read_bytes()
-    return curves, evaluated, state.samples[-1].answers, adapter
-
-
 @pytest.fixture(scope="module")
 def whole(new_run: Callable[..., RunFolder], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], object]:
     """What each case's run comes to when nothing happens to it."""
@@ -94,12 +73,6 @@ def whole(new_run: Callable[..., RunFolder], tmp_path_factory: pytest.TempPathFa
         return known[case]
 
     return find
-
-
-def ended(run: RunFolder) -> tuple[str, str]:
-    last = run.read_state().ended
-    assert last is not None, run.log_tail(20)
-    return last.reason, last.message
 
 
 def damage(path: Path) -> None:

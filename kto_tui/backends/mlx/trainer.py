@@ -212,7 +212,9 @@ class Trainer:
             tree_unflatten([(name, mx.array(each)) for name, each in load_file(folder / ADAPTER).items()])
         )
         state = load_file(folder / OPTIMIZER)
-        mx.random.state[0] = mx.array(state.pop(RANDOM))
+        # The state of the generator is the key that a seed's two halves make (mlx.core.random.key).
+        high, low = state.pop(RANDOM).tolist()
+        mx.random.seed(high << 32 | low)
         self.optimizer.state = tree_unflatten([(name, mx.array(each)) for name, each in state.items()])
         mx.eval(self.model.trainable_parameters(), self.optimizer.state)
         saved = msgspec.msgpack.decode((folder / PROGRESS).read_bytes(), type=Progress)

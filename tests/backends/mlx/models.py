@@ -17,7 +17,7 @@ from kto_tui.backends.mlx.peft_format import write_adapter
 from kto_tui.recipe import Recipe
 from kto_tui.runs.config import RunConfig
 from kto_tui.runs.folder import RunFolder
-from tests.backends.mlx.conftest import FP32, RECIPE
+from tests.backends.mlx.trainings import FP32, RECIPE
 from tests.runs.made import made_run
 
 Logits = np.ndarray[Any, np.dtype[np.float32]]

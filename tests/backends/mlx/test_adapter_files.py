@@ -12,8 +12,8 @@ from kto_tui.backends.base import Job
 from kto_tui.backends.mlx.model import load_base
 from kto_tui.backends.mlx.peft_format import MLX_FOLDER, readme, write_adapter
 from kto_tui.runs.config import RunConfig
-from tests.backends.mlx.conftest import FP32, RECIPE
 from tests.backends.mlx.models import changed, gap, mlx_logits, torch_logits, transformers_model, tuned
+from tests.backends.mlx.trainings import FP32, RECIPE
 from tests.runs.made import made_run
 
 # PEFT asks Transformers by a name that the latter will drop.

@@ -17,8 +17,9 @@ from kto_tui.backends.mlx.packs import pack
 from kto_tui.backends.mlx.rope import read_config
 from kto_tui.errors import UserError
 from kto_tui.recipe import LORA_TARGETS
-from tests.backends.mlx.conftest import FP32, RECIPE, copy_adapters, disturb, mlx_model, peft_names, relative
+from tests.backends.mlx.conftest import copy_adapters, disturb
 from tests.backends.mlx.models import changed, transformers_model
+from tests.backends.mlx.trainings import FP32, RECIPE, mlx_model, peft_names, relative
 from tests.tiny import SPECIALS
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")

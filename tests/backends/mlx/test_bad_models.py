@@ -11,8 +11,8 @@ import kto_tui.backends.mlx.model
 from kto_tui.backends.faults import TrainingError
 from kto_tui.backends.mlx.model import load_base
 from kto_tui.errors import UserError
-from tests.backends.mlx.conftest import FP32, RECIPE
 from tests.backends.mlx.models import changed
+from tests.backends.mlx.trainings import FP32, RECIPE
 
 Checkpoint = Callable[..., Path]
 BNB = {"quant_method": "bitsandbytes", "load_in_4bit": True}

@@ -16,7 +16,7 @@ from peft import LoraConfig, get_peft_model
 from kto_tui.backends.fuse.__main__ import fuse
 from kto_tui.backends.fuse.tensors import from_float32, to_float32
 from kto_tui.runs.config import RunConfig
-from tests.backends.mlx.conftest import RECIPE, disturb
+from tests.backends.mlx.conftest import disturb
 from tests.backends.mlx.models import (
     changed,
     gap,
@@ -27,6 +27,7 @@ from tests.backends.mlx.models import (
     transformers_model,
     tuned,
 )
+from tests.backends.mlx.trainings import RECIPE
 from tests.runs.made import made_run
 
 Checkpoint = Callable[..., Path]

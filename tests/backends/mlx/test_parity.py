@@ -10,18 +10,8 @@ import pytest
 
 from kto_tui.backends.mlx.packs import pack
 from tests.backends.kto.conftest import Bench
-from tests.backends.mlx.conftest import (
-    RECIPE,
-    SETTINGS,
-    Step,
-    adapters,
-    copy_adapters,
-    disturb,
-    mlx_model,
-    mlx_trainer,
-    relative,
-    take_steps,
-)
+from tests.backends.mlx.conftest import copy_adapters, disturb
+from tests.backends.mlx.trainings import RECIPE, SETTINGS, Step, adapters, mlx_model, mlx_trainer, relative, take_steps
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 LOSS, KL, LOG_PROBS, GRADIENTS = 5e-6, 1e-4, 1e-3, 1e-3

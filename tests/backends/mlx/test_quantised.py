@@ -13,8 +13,8 @@ from kto_tui.backends.mlx.lora import adapted, attach
 from kto_tui.backends.mlx.model import load_base
 from kto_tui.errors import UserError
 from tests.backends.kto.conftest import Bench
-from tests.backends.mlx.conftest import FP32, RECIPE, mlx_trainer, take_steps
 from tests.backends.mlx.models import gap, mlx_logits
+from tests.backends.mlx.trainings import FP32, RECIPE, mlx_trainer, take_steps
 
 Checkpoint = Callable[..., Path]
 LEARNS = msgspec.structs.replace(RECIPE, learning_rate=1e-2, epochs=10)

@@ -14,8 +14,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from kto_tui.backends.mlx.model import load_base
 from kto_tui.backends.mlx.rope import normalised
-from tests.backends.mlx.conftest import FP32, RECIPE
 from tests.backends.mlx.models import changed, gap, mlx_logits, torch_logits, transformers_model
+from tests.backends.mlx.trainings import FP32, RECIPE
 
 Checkpoint = Callable[..., Path]
 LLAMA3 = {

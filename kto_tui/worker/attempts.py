@@ -23,7 +23,7 @@ from kto_tui.runs.events import (
 from kto_tui.runs.folder import RunFolder
 from kto_tui.runs.recovery import MAX_RELAUNCHES, in_force, next_rung
 from kto_tui.runs.state import RunState, fold
-from kto_tui.worker.obituary import obituary
+from kto_tui.worker.obituary import obituary, shortage_told
 from kto_tui.worker.telemetry import Telemetry
 
 GAUGE_SECONDS = 2.0
@@ -63,7 +63,7 @@ class Attempts:
         """Exit code of the last training process; the run then has a last word."""
         relaunched = 0
         while True:
-            before = oom_kills(Sources())
+            before, written = oom_kills(Sources()), self._log_bytes()
             code = self._attempt()
             if self._state.ended is not None:
                 return code
@@ -71,6 +71,9 @@ class Attempts:
             if self._shortage is None and code == -signal.SIGKILL and (after or 0) > (before or 0):
                 message = f"the kernel killed the training process, its control group's kill number {after}"
                 self._shortage = MemoryRanOut(proof="kernel", message=message)
+                self._writer.write(self._shortage)
+            if self._shortage is None and (said := shortage_told(self._run, code, since=written)) is not None:
+                self._shortage = MemoryRanOut(proof="exception", message=said)
                 self._writer.write(self._shortage)
             if self._shortage is None:
                 self._writer.write(obituary(self._run, code, counted=None not in {before, after}))
@@ -80,6 +83,12 @@ class Attempts:
             if isinstance(step, Ended):
                 return code
             relaunched += 1
+
+    def _log_bytes(self) -> int:
+        try:
+            return self._run.log.stat().st_size
+        except OSError:
+            return 0
 
     def _attempt(self) -> int:
         self._shortage = None

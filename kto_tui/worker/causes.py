@@ -15,6 +15,7 @@ _PLACES: tuple[tuple[str, Cause], ...] = (
     ("kto_tui.backends.training.saving", "checkpoint"),
     ("kto_tui.backends.hf.checkpoint", "checkpoint"),
     ("kto_tui.backends.hf.kto.resumable", "checkpoint"),
+    ("kto_tui.backends.mlx.checkpoint", "checkpoint"),
     ("kto_tui.runs.checkpoints", "checkpoint"),
 )
 

@@ -3,10 +3,12 @@
 import shutil
 import signal
 
+from kto_tui.backends.faults import is_out_of_memory
 from kto_tui.runs.events import Cause, Ended
 from kto_tui.runs.folder import RunFolder
 
 FULL_BELOW_BYTES = 1024**2
+LAST_WORDS_BYTES = 8192
 # What a signal usually means. Source: signal(7), and what the training packages do on their way out.
 SIGNALS: dict[int, tuple[Cause, str]] = {
     signal.SIGTERM: ("killed", "asked to end from outside before it could listen"),
@@ -24,6 +26,29 @@ def _killed(counted: bool) -> str:
     if counted:
         return "not for lack of memory, as the kernel's count says: somebody, or a guard of this machine, ended it"
     return "whether for lack of memory cannot be told here: the kernel counts no such kills for this process"
+
+
+def shortage_told(run: RunFolder, code: int, *, since: int) -> str | None:
+    """What the log says of memory that ran out, where the process aborted over it; None where it did not.
+
+    Metal reports a command buffer that found no room on a thread of its own, where nothing can catch what MLX throws:
+    the C++ runtime writes it down and aborts (the error is Metal's ``kIOGPUCommandBufferCallbackErrorOutOfMemory``).
+
+    Args:
+        run: whose.
+        code: as ``subprocess`` gives it.
+        since: byte of the log at which this process began to write.
+    """
+    if code != -signal.SIGABRT:
+        return None
+    try:
+        with run.log.open("rb") as file:
+            file.seek(max(since, run.log.stat().st_size - LAST_WORDS_BYTES))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return None
+    said = [line.strip() for line in lines if is_out_of_memory(RuntimeError(line))]
+    return said[-1][:300] if said else None
 
 
 def obituary(run: RunFolder, code: int, *, counted: bool) -> Ended:

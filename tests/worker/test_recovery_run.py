@@ -52,6 +52,34 @@ def test_a_kill_for_lack_of_memory_starts_again_one_rung_lower_and_finishes() ->
     assert phases[1:] == ["allocate 4", "allocate 2"]
 
 
+# As it is told in issue reports of MLX; no Mac has said it here.
+METAL = (
+    "libc++abi: terminating due to uncaught exception of type std::runtime_error: [METAL] Command buffer execution "
+    "failed: Insufficient Memory (00000008:kIOGPUCommandBufferCallbackErrorOutOfMemory)"
+)
+
+
+def test_an_abort_over_metals_memory_starts_again_one_rung_lower_and_finishes() -> None:
+    run = new_run(micro_batch=4, effective_batch=16)
+    assert supervise(run, "abort", "2", METAL).wait(60) == 0
+    state = ended(run)
+    assert run.status(state) == "finished"
+    (shortage,) = told(run, MemoryRanOut)
+    assert isinstance(shortage, MemoryRanOut)
+    assert (shortage.proof, shortage.message) == ("exception", METAL)
+    assert [(change.name, change.after) for change in state.adjustments] == [("micro_batch", 2)]
+
+
+def test_an_abort_over_something_else_is_a_crash() -> None:
+    run = new_run(micro_batch=4, effective_batch=16)
+    run.log.write_text(METAL + "\n", encoding="utf-8")  # by an earlier process
+    assert supervise(run, "abort", "2", "libc++abi: terminating").wait(60) != 0
+    last = ended(run).ended
+    assert last is not None
+    assert last.cause == "crashed"
+    assert not told(run, MemoryRanOut)
+
+
 def test_a_plain_sigkill_is_reported_and_waits_for_a_person() -> None:
     run = new_run()
     (run.checkpoints / "checkpoint-30").mkdir(parents=True)

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from kto_tui.backends.allocator_gauges import AllocatorGauges
 from kto_tui.backends.base import Job
+from kto_tui.backends.mlx import checkpoint
 from kto_tui.backends.mlx.building import build_trainer
 from kto_tui.backends.mlx.compiled import Passes
 from kto_tui.backends.mlx.device import Device, allocator, choose_device, release, wire
@@ -101,7 +102,7 @@ def _train(job: Job, here: Loaded, probe: Callable[[Any], None]) -> Action | Non
     points, changes = Points(job), Changes(job, known)
     saver = Saver(
         job,
-        lambda into: trainer.write(into, seconds=points.unlogged_seconds()),
+        lambda into: checkpoint.write(trainer, into, seconds=points.unlogged_seconds()),
         trainer.checkpoint_bytes,
         belongs,
         len(rows.windows),
@@ -110,7 +111,7 @@ def _train(job: Job, here: Loaded, probe: Callable[[Any], None]) -> Action | Non
     )
     ended: Action | None = None
     if saved is not None:
-        points.carry(trainer.restore(saved.path, same_rows=same_windows(saved, belongs)))
+        points.carry(checkpoint.restore(trainer, saved.path, same_rows=same_windows(saved, belongs)))
     if trainer.progress.step < last_step(job, trainer.total_steps):
         job.enter("training")
         _announce(job, here, trainer)

@@ -1,18 +1,16 @@
-"""The training loop: one window a step, clipped gradients, AdamW, figures, and everything a checkpoint needs."""
+"""Trains adapters: one window a step, clipped gradients, AdamW, figures."""
 
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-import msgspec
 import numpy as np
 from mlx.optimizers import AdamW, clip_grad_norm
-from mlx.utils import tree_flatten, tree_unflatten
-from safetensors.numpy import load_file, save_file
+from mlx.utils import tree_flatten
 
+from kto_tui.backends.mlx.progress import Progress
 from kto_tui.backends.mlx.ranks import Ranks
 from kto_tui.backends.mlx.schedule import factor
 from kto_tui.backends.mlx.step import Step, StepResult
@@ -23,37 +21,6 @@ from kto_tui.data.prepare import Window, deal
 from kto_tui.methods.kto_figures import LabelSums, figures
 from kto_tui.methods.kto_loss import LossSettings
 from kto_tui.recipe import Recipe
-
-ADAPTER, OPTIMIZER, PROGRESS = "adapter.safetensors", "optimizer.safetensors", "progress.msgpack"
-RANDOM = "random"
-
-
-class Progress(msgspec.Struct, kw_only=True):
-    """What the trainer holds beside adapter, optimizer and random numbers; saved with a checkpoint.
-
-    Attributes:
-        step: optimizer steps done.
-        tokens: trained on since the last point of the curves.
-        logged: step of that point.
-        loss: summed since then; NaN where a step had none.
-        figures: by name, of each step since then.
-        seconds: training took since then.
-        skipped: steps in a row that the guard skipped.
-        micro_batch: rows per pack, which may have been lowered when memory ran out.
-        room: of a pass without gradient, likewise.
-        changed: windows that memory did not hold as they were.
-    """
-
-    step: int = 0
-    tokens: int = 0
-    logged: int = 0
-    loss: float = 0.0
-    figures: dict[str, list[float]] = msgspec.field(default_factory=dict)
-    seconds: float = 0.0
-    skipped: int = 0
-    micro_batch: int = 0
-    room: int = 0
-    changed: dict[int, Window] = msgspec.field(default_factory=dict)
 
 
 class Trainer:
@@ -73,6 +40,8 @@ class Trainer:
         total_steps: of the whole training.
         rate_scale: factor on the planned learning rate; may change at any time.
         progress: so far.
+        guard: as given.
+        relief: as given.
     """
 
     def __init__(
@@ -88,7 +57,7 @@ class Trainer:
     ) -> None:
         self.model, self.windows, self.step = model, windows, step
         self._recipe, self._settings = recipe, settings
-        self._guard, self._relief, self._ranks = guard, relief, ranks
+        self.guard, self.relief, self._ranks = guard, relief, ranks
         self.total_steps = recipe.steps or math.ceil(recipe.epochs * len(windows))
         self._factor = factor(recipe.schedule, steps=self.total_steps, warmup=recipe.warmup)
         self.rate_scale = 1.0
@@ -121,11 +90,11 @@ class Trainer:
             RuntimeError, MemoryError: memory ran out and nothing is left to try in this process.
         """
         share = self.share(self.progress.step % len(self.windows))
-        result, share = self._relief.run(self.step, share, self.step.run, lambda: None)
+        result, share = self.relief.run(self.step, share, self.step.run, lambda: None)
         gradients = self._ranks.add_gradients(result.gradients)
         clipped, norm = clip_grad_norm(gradients, self._recipe.max_grad_norm)
         rate, loss, size = self.learning_rate, self._sum(result.loss), float(norm.item())
-        if self._guard.passes(
+        if self.guard.passes(
             loss_finite=bool(np.isfinite(loss)),
             gradients_finite=bool(np.isfinite(size)),
             rows=share.rows,
@@ -179,61 +148,9 @@ class Trainer:
         progress.figures, progress.loss, progress.tokens, progress.logged = {}, 0.0, 0, progress.step
         return point
 
-    def write(self, folder: Path, *, seconds: float) -> None:
-        """Everything to go on from here to the same bits.
-
-        Args:
-            folder: exists and is empty.
-            seconds: training took since the last point of the curves.
-
-        Raises:
-            OSError, SafetensorError: it cannot be written.
-        """
-        save_file(_arrays(self.model.trainable_parameters()), folder / ADAPTER)
-        state = _arrays(self.optimizer.state) | {RANDOM: np.array(mx.random.state[0])}
-        save_file(state, folder / OPTIMIZER)
-        progress, step = self.progress, self.step
-        progress.seconds, progress.skipped = seconds, self._guard.in_a_row
-        progress.micro_batch, progress.room, progress.changed = step.micro_batch, step.room, self._relief.changed
-        # MessagePack, because JSON has no NaN.
-        (folder / PROGRESS).write_bytes(msgspec.msgpack.encode(progress))
-
-    def restore(self, folder: Path, *, same_rows: bool) -> float:
-        """Take up where the checkpoint in ``folder`` was written.
-
-        Args:
-            folder: of the checkpoint.
-            same_rows: whether its windows are this trainer's.
-
-        Returns:
-            Seconds that training had taken since the last point of the curves.
-        """
-        self.model.update(
-            tree_unflatten([(name, mx.array(each)) for name, each in load_file(folder / ADAPTER).items()])
-        )
-        state = load_file(folder / OPTIMIZER)
-        # The state of the generator is the key that a seed's two halves make (mlx.core.random.key).
-        high, low = state.pop(RANDOM).tolist()
-        mx.random.seed(high << 32 | low)
-        self.optimizer.state = tree_unflatten([(name, mx.array(each)) for name, each in state.items()])
-        mx.eval(self.model.trainable_parameters(), self.optimizer.state)
-        saved = msgspec.msgpack.decode((folder / PROGRESS).read_bytes(), type=Progress)
-        self.progress = saved
-        self._guard.in_a_row = saved.skipped
-        # Recovery may have chosen less meanwhile.
-        self.step.micro_batch = min(self.step.micro_batch, saved.micro_batch)
-        self.step.room = min(self.step.room, saved.room)
-        if same_rows:
-            self._relief.changed.update(saved.changed)
-        return saved.seconds
-
     def checkpoint_bytes(self) -> int:
         """About what the first checkpoint takes: the adapter, and twice that for Adam's moments."""
         return 3 * sum(int(each.nbytes) for _, each in tree_flatten(self.model.trainable_parameters()))
-
-
-def _arrays(tree: Any) -> dict[str, np.ndarray[Any, Any]]:  # noqa: ANN401
-    return {name: np.array(each) for name, each in tree_flatten(tree)}
 
 
 def _largest(rewards: np.ndarray[Any, np.dtype[np.float32]]) -> float:

@@ -27,20 +27,39 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Attributes:
         name: of the row.
         shape: config.json of the model, as mlx-lm reads it.
+        parameters: that it has.
         recipe: fields of ``kto_tui.recipe.Recipe``; ``precision`` is always named.
         scored: of the tokens of a row, those of its completion; all but one where it is left out.
         fitted: whether coefficients were fitted to this row; the others are held out.
-        predicted: bytes.
-        measured: bytes of every step after the first, the largest.
+        measured: bytes, the most of every step after the first.
     """
 
     name: str
     shape: dict[str, Any]
+    parameters: int
     recipe: dict[str, Any]
     scored: int | None = None
     fitted: bool = False
-    predicted: int | None = None
     measured: int | None = None
+
+
+def predict(row: Configuration) -> float:
+    """Bytes that are expected of a row."""
+    from kto_tui.catalog import ModelSpec
+    from kto_tui.catalog.config_file import read_config
+    from kto_tui.memory.mlx import predict_mlx
+    from kto_tui.memory.predict import Window
+    from kto_tui.recipe import Recipe
+
+    recipe = msgspec.convert(row.recipe, Recipe)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_text(json.dumps(row.shape), encoding="utf-8")
+        model = read_config(Path(folder), ModelSpec(id=row.name, title=row.name, parameters=row.parameters))
+    window = Window(recipe.max_length, row.scored or recipe.max_length - 1)
+    parts = predict_mlx(model, recipe, window, metal=False)
+    if parts is None:
+        raise ValueError(f"{row.name}: nothing can be predicted")
+    return parts.total
 
 
 def measure(row: Configuration) -> list[int]:
@@ -95,7 +114,7 @@ def measure(row: Configuration) -> list[int]:
     return peaks
 
 
-def windows(row: Configuration, recipe: Any) -> list[Any]:  # noqa: ANN401
+def windows(row: Configuration, recipe: Any) -> list[Any]:
     """A window for every step, of rows of ``max_length`` tokens."""
     import random
 
@@ -117,8 +136,9 @@ def windows(row: Configuration, recipe: Any) -> list[Any]:  # noqa: ANN401
 
 
 def main() -> int:
+    """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--configurations", type=Path, default=TABLE)
+    parser.add_argument("--configurations", type=Path, default=TABLE, help="rows, as --json writes them")
     parser.add_argument("--only", nargs="*", default=None, metavar="WORD")
     parser.add_argument("--json", type=Path, dest="as_json")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
@@ -128,14 +148,17 @@ def main() -> int:
         print(json.dumps(measure(rows[args.one])))
         return 0
     found = []
+    print(f"{'configuration':48} {'predicted':>10} {'measured':>10} {'error':>7}")
     for number, row in enumerate(rows):
         if args.only is not None and not any(word in row.name for word in args.only):
             continue
         command = [sys.executable, __file__, "--configurations", str(args.configurations), "--one", str(number)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-        peaks = json.loads(done.stdout.splitlines()[-1])
-        print(row.name, [round(p / MIB, 2) for p in peaks], flush=True)
-        found.append(msgspec.structs.replace(row, measured=max(peaks[1:])))
+        measured, predicted = max(json.loads(done.stdout.splitlines()[-1])[1:]), predict(row)
+        error = predicted / measured - 1
+        kind = " fitted" if row.fitted else ""
+        print(f"{row.name:48} {predicted / MIB:8.1f} M {measured / MIB:8.1f} M {error:+7.1%}{kind}", flush=True)
+        found.append(msgspec.structs.replace(row, measured=measured))
     if args.as_json is not None:
         args.as_json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
     return 0

@@ -18,7 +18,8 @@ FITTED = frozenset({"llama", "mistral", "qwen2", "qwen3", "smollm3", "phi3"})
 MULTIPLE, TILE_BYTES, GROUP = 32, 48 * 2**20, 64
 WITHOUT_GRADIENT, WITH_CHECKPOINTING = 8, 2
 BITS = {"int4": 4, "int8": 8}
-# Python with MLX, mlx-lm and Transformers' tokenizers, resident before the model is loaded (Linux x86-64).
+# Python with MLX, mlx-lm and Transformers' tokenizers takes 126 MiB (Linux x86-64, no torch installed); half as much
+# again for compiled steps and rows is an assumption until a run on this machine has measured its own.
 BESIDE_ARRAYS = 190 * MIB
 
 
@@ -64,13 +65,13 @@ KEPT = {
     (4, "balanced"): Alive(21.0, 14.3, 10.1, 6.6, 4.4),
     (4, "minimal"): Alive(22.4, 15.5, 6.4, 6.6, 4.4),
     (2, "full"): Alive(16.3, 11.8, 8.4, 2.8, 1.8),
-    (2, "balanced"): Alive(12.0, 5.8, 8.4, 2.8, 1.8),
+    (2, "balanced"): Alive(12.6, 5.9, 9.4, 2.8, 1.8),
     (2, "minimal"): Alive(12.0, 5.8, 6.4, 2.8, 1.8),
 }
 # What else is under way at the worst moment of a gradient. MLX starts operations ahead of those that have ended.
 UNDER_WAY = {4: Alive(0.8, 4.9, 42.3, 0.0, 0.0), 2: Alive(26.9, 10.7, 4.1, 0.0, 0.0)}
 # While layers are computed again: how many at most, the share of each that is alive, and that of what is under way.
-AGAIN = {4: (2, 0.9, 0.6), 2: (3, 0.55, 1.0)}
+AGAIN = {4: (2, 1.15, 0.8), 2: (3, 0.65, 1.8)}
 # Layers that a pass without gradient has under way, more in deeper models, up to the second number. Under bf16 their
 # temporaries are mostly float32, as adapters are.
 WITHOUT, DEEP = 1.5, 8
@@ -133,7 +134,8 @@ def _round_up(count: int, multiple: int) -> int:
     return -(-count // multiple) * multiple
 
 
-def _scored(count: int) -> int:
+def scored_size(count: int) -> int:
+    """What ``count`` scored tokens are padded to, as ``kto_tui.backends.mlx.packs.scored_size``."""
     return _round_up(count, max(MULTIPLE, 1 << max(0, count.bit_length() - 4)))
 
 
@@ -150,7 +152,7 @@ def _sizes(model: ModelSpec, recipe: Recipe, window: Window, layers: dict[str, t
     return Sizes(
         tokens=rows * length,
         scores=rows * heads * length**2,
-        scored=_scored(max(1, rows * scored)),
+        scored=scored_size(max(1, rows * scored)),
         hidden=model.hidden_size or 0,
         inner=model.intermediate_size or 0,
         queries=heads * head_dim,
@@ -215,13 +217,16 @@ class Known(NamedTuple):
 def _backward(known: Known, weights: float, adapter: float, packs: int, layers: dict[str, tuple[int, int]]) -> Parts:
     """Gradients of the last pack: those of earlier packs are added up, and the pack before is still held."""
     recipe, sizes = known.recipe, known.sizes
-    layer = known.layer.bytes(sizes)
+    layer, way = known.layer.bytes(sizes), UNDER_WAY[known.element].bytes(sizes._replace(ranks=0))
+    head = known.head(sizes, *HEAD)
     if recipe.gradient_checkpointing:
         most, again, share = AGAIN[known.element]
-        kept = known.depth * sizes.tokens * sizes.hidden * known.element + min(known.depth, most) * again * layer
+        kept = float(known.depth * sizes.tokens * sizes.hidden * known.element)
+        anew = min(known.depth, most) * again * layer + share * way
+        # The head is done with before the first layer is computed again.
+        kept, head = (kept, head) if head > anew else (kept + anew, 0.0)
     else:
-        kept, share = known.depth * layer, 1.0
-    kept += share * UNDER_WAY[known.element].bytes(sizes._replace(ranks=0))
+        kept = known.depth * layer + way
     dora = DORA_WEIGHTS * 4 * sum(one * other for one, other in _targets(layers, recipe)) if recipe.use_dora else 0.0
     arriving = 1 if recipe.gradient_checkpointing else 0
     return Parts(
@@ -230,7 +235,7 @@ def _backward(known: Known, weights: float, adapter: float, packs: int, layers: 
         gradients=adapter * (min(packs - 1, 2) + arriving),
         optimizer=2 * adapter,
         activations=kept + dora,
-        head=known.head(sizes, *HEAD),
+        head=head,
         passes=0.0,
     )
 

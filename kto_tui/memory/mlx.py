@@ -61,17 +61,17 @@ class Alive(NamedTuple):
 
 # By bytes of an activation and LoRA targets: what a layer keeps for the gradient.
 KEPT = {
-    (4, "full"): Alive(17.5, 20.2, 10.2, 6.6, 4.4),
-    (4, "balanced"): Alive(21.0, 14.3, 10.1, 6.6, 4.4),
-    (4, "minimal"): Alive(22.4, 15.5, 6.4, 6.6, 4.4),
-    (2, "full"): Alive(16.3, 11.8, 8.4, 2.8, 1.8),
-    (2, "balanced"): Alive(12.6, 5.9, 9.4, 2.8, 1.8),
-    (2, "minimal"): Alive(12.0, 5.8, 6.4, 2.8, 1.8),
+    (4, "full"): Alive(16.1, 20.7, 10.4, 8.0, 4.2),
+    (4, "balanced"): Alive(19.0, 15.3, 11.7, 8.0, 4.2),
+    (4, "minimal"): Alive(19.8, 16.2, 8.7, 8.0, 4.2),
+    (2, "full"): Alive(16.8, 12.0, 7.3, 3.7, 1.9),
+    (2, "balanced"): Alive(12.8, 6.0, 9.1, 3.7, 1.9),
+    (2, "minimal"): Alive(12.2, 5.9, 6.0, 3.7, 1.9),
 }
 # What else is under way at the worst moment of a gradient. MLX starts operations ahead of those that have ended.
-UNDER_WAY = {4: Alive(0.8, 4.9, 42.3, 0.0, 0.0), 2: Alive(26.9, 10.7, 4.1, 0.0, 0.0)}
+UNDER_WAY = {4: Alive(0.0, 0.6, 27.9, 0.0, 8.0), 2: Alive(20.5, 9.0, 0.0, 0.0, 4.0)}
 # While layers are computed again: how many at most, the share of each that is alive, and that of what is under way.
-AGAIN = {4: (2, 1.15, 0.8), 2: (3, 0.65, 1.8)}
+AGAIN = {4: (2, 1.25, 0.4), 2: (2, 1.6, 0.1)}
 # Layers that a pass without gradient has under way, more in deeper models, up to the second number. Under bf16 their
 # temporaries are mostly float32, as adapters are.
 WITHOUT, DEEP = 1.5, 8

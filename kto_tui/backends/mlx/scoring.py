@@ -87,10 +87,10 @@ class Scorer:
         tile = max(16, TILE_BYTES // (4 * vocabulary) // 16 * 16)
         if states.shape[0] <= tile:
             return self._head(states, pack.targets)
-        return _in_tiles(self._head, tile)(states, pack.targets)
+        return in_tiles(self._head, tile)(states, pack.targets)
 
 
-def _in_tiles(head: Head, size: int) -> Head:
+def in_tiles(head: Head, size: int) -> Head:
     """``head`` applied to ``size`` positions at a time, and again for the gradient, by a tile as well.
 
     Every tile waits for the one before: MLX evaluates whatever does not depend on each other side by side, and would

@@ -7,6 +7,7 @@ Every configuration runs in a process of its own: the trainer of the backend tak
 """
 
 import argparse
+import gc
 import json
 import subprocess
 import sys
@@ -63,7 +64,7 @@ def predict(row: Configuration) -> float:
 
 
 def measure(row: Configuration) -> list[int]:
-    """Peak bytes of each step, weights and all."""
+    """Peak bytes of each step, weights and all, beside arrays that were there before."""
     from kto_tui.backends.mlx.blas import use_openblas
 
     use_openblas()
@@ -86,6 +87,8 @@ def measure(row: Configuration) -> list[int]:
     from kto_tui.recipe import Recipe
 
     recipe = msgspec.convert(row.recipe, Recipe)
+    gc.collect()
+    before = mx.get_active_memory()
     device = Device("cpu", mx.bfloat16 if recipe.precision == "bf16" else mx.float32, recipe.precision)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -110,7 +113,7 @@ def measure(row: Configuration) -> list[int]:
     for _ in range(STEPS):
         mx.reset_peak_memory()
         trainer.take_step()
-        peaks.append(mx.get_peak_memory())
+        peaks.append(mx.get_peak_memory() - before)
     return peaks
 
 

@@ -49,7 +49,7 @@ class Place(msgspec.Struct, frozen=True):
     def fewer_bits(self, model: ModelSpec) -> list[str]:
         """The quantisation that weights can be loaded in to save memory here, if there is one.
 
-        MLX has int4 on processors too, at a hundredth of the speed: nobody is led there.
+        MLX has int4 on processors too, at a tenth of the speed: nobody is led there.
         """
         if self.backend == "mlx":
             return ["int4"] if self.hardware.device == "mps" and model.quantised is None else []

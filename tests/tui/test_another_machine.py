@@ -88,7 +88,7 @@ async def test_a_plan_is_saved_as_a_run_file_that_can_be_trained(
         assert "on that machine" in text(app, "#sentence")
         request = read_request(tmp_path / "run.toml")
         assert request.data == "starter"
-        assert request.overrides["precision"] == "fp32", "planned for MPS, whatever this machine has"
+        assert request.overrides["precision"] == "bf16", "planned for MLX on Metal, whatever this machine has"
         (tmp_path / "run.toml").write_text("mine = true\n")
         await pilot.press("w")
         await until(pilot, at(app, ConfirmDialog))

@@ -63,8 +63,6 @@ PRECISION_BECAUSE = {
     "fp32": "no bf16 units found",
 }
 LAYERS = {name: {*layers} for name, layers in LORA_TARGETS.items() if not isinstance(layers, str)}
-# MLX's affine 4-bit weights: a 16-bit scale and bias for every 64 (mlx.core.quantize).
-MLX_4BIT_BYTES = 0.5 + 4 / 64
 
 
 class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -136,9 +134,9 @@ def _set_intervals(values: dict[str, Any], because: dict[str, str], rows: int) -
         because["eval_every"] = f"ten times in about {count(round(total))} steps"
 
 
-def place_of(hardware: Hardware) -> Place:
-    """``hardware`` with what its own runs have measured; a machine one plans for has none."""
-    return Place(hardware, None if hardware.planned_as else correction(hardware.device_name))
+def place_of(hardware: Hardware, backend: str = "hf") -> Place:
+    """``hardware`` with what the backend's own runs there have measured; a machine one plans for has none."""
+    return Place(hardware, None if hardware.planned_as else correction(hardware.device_name, backend), backend)
 
 
 def _backend(hardware: Hardware, backend: str) -> str:
@@ -185,6 +183,13 @@ def _judge(model: ModelSpec, predicted: Estimate | None, free: int | None, backe
     return "UNKNOWN", f"its shape is not known before it is downloaded{f'. Did you mean {near}?' if near else ''}"
 
 
+def _under_mlx(model: ModelSpec, recipe: Recipe, hardware: Hardware) -> str:
+    """What a recipe for TRL on a Mac would need under MLX in 4 bits; empty where MLX would refuse the model."""
+    changed = msgspec.structs.replace(recipe, quantization="int4", optimizer="adamw_torch", precision="auto")
+    needed = None if _refusal(model, changed, hardware, "mlx") else place_of(hardware, "mlx").estimate(model, changed)
+    return "" if needed is None else f". Under MLX with quantization int4 it would need {size(needed.total)}"
+
+
 def _max_length(model: ModelSpec, device: str, row_tokens: int | None) -> tuple[int, str]:
     """Longest row in tokens, in whole 64s: from the data where they are known."""
     most = 512 if device == "cpu" else 1024
@@ -225,7 +230,7 @@ def propose(
     """
     fixed = dict(preset.recipe if preset else {})
     by_hand = {name: check_value(name, value) for name, value in (overrides or {}).items()}
-    device, place = hardware.device, place_of(hardware)
+    device, place = hardware.device, place_of(hardware, backend)
     because: dict[str, str] = dict(DEFAULT_BECAUSE)
     if device != "cuda" or backend == "mlx":
         # A preset made for CUDA cards still gives a recipe this machine can run.
@@ -245,9 +250,8 @@ def propose(
         _set_intervals(values, because, rows)
     if "micro_batch" not in locked:
         values["micro_batch"] = min(8, values["effective_batch"])
-    held = locked | (dict.fromkeys(("quantization", "optimizer")) if backend == "mlx" else {})  # nf4 and paged: CUDA's
-    recipe, given_up = largest(model, with_overrides(Recipe(), values), place, held)
-    one_pack = recipe.micro_batch == recipe.effective_batch
+    recipe, given_up = largest(model, with_overrides(Recipe(), values), place, locked)
+    one_pack = recipe.micro_batch == recipe.effective_batch and backend != "mlx"
     because["micro_batch"] = "the whole batch at once: prompts once" if one_pack else "as fast as larger ones"
     because |= given_up
     predicted = place.estimate(model, recipe)
@@ -265,8 +269,6 @@ def propose(
     judged: tuple[Verdict, str] = ("NO", refusal) if refusal else _judge(model, predicted, place.free, backend)
     word, why = judged
     mend = would_fit(model, recipe, place) if refusal is None and word in {"NO", "TIGHT"} else None
-    if mend is not None and device == "mps" and model.parameters is not None:
-        weights = size(model.parameters * MLX_4BIT_BYTES)
-        under = "With quantization int4" if backend == "mlx" else "Under MLX with quantization int4"
-        mend += f". {under} its weights would take {weights}"
+    if mend is not None and device == "mps" and backend == "hf":
+        mend += _under_mlx(model, recipe, hardware)
     return Plan(check_recipe(recipe), because, predicted, word, why, mend, _backend(hardware, backend))

@@ -6,22 +6,22 @@ import msgspec
 
 from kto_tui.catalog import ModelSpec
 from kto_tui.memory.estimate import fits_share, verdict
-from kto_tui.memory.fitting import PAGED, SHORTEST, Place, halves
+from kto_tui.memory.fitting import SHORTEST, Place, halves
 from kto_tui.recipe import LORA_TARGETS, Recipe
 from kto_tui.units import count, size
 
 SMALLEST_RANK = 8
 
 
-def _ladders(model: ModelSpec, recipe: Recipe, *, cuda: bool) -> dict[str, list[Any]]:
+def _ladders(model: ModelSpec, recipe: Recipe, place: Place) -> dict[str, list[Any]]:
     """For every setting that saves memory its values from the recipe's down; what one would rather keep comes first."""
     minimal = set(LORA_TARGETS["minimal"]) <= set(model.lora_targets or ())
     found: dict[str, list[Any]] = {
         "lora_targets": [recipe.lora_targets, *(["minimal"] if minimal else [])],
         "max_length": halves(recipe.max_length, SHORTEST),
         "lora_rank": halves(recipe.lora_rank, SMALLEST_RANK),
-        "optimizer": [recipe.optimizer, *([PAGED] if cuda else [])],
-        "quantization": [recipe.quantization, *(["nf4"] if cuda else [])],
+        "optimizer": [recipe.optimizer, *place.paged],
+        "quantization": [recipe.quantization, *place.fewer_bits(model)],
         "gradient_checkpointing": [recipe.gradient_checkpointing, True],
         "micro_batch": [recipe.micro_batch, 1],
     }
@@ -44,7 +44,7 @@ def _words(recipe: Recipe, changed: Recipe) -> str:
 def would_fit(model: ModelSpec, recipe: Recipe, place: Place) -> str | None:
     """A sentence on the settings with which ``model`` would fit, whoever chose the present ones; None if unknown."""
     free = place.free
-    ladders = _ladders(model, recipe, cuda=place.hardware.device == "cuda")
+    ladders = _ladders(model, recipe, place)
     changed = msgspec.structs.replace(recipe, **{name: values[-1] for name, values in ladders.items()})
     predicted = place.estimate(model, changed)
     if predicted is None or free is None:

@@ -7,6 +7,7 @@ import msgspec
 from kto_tui.catalog import ModelSpec
 from kto_tui.memory.coefficients import SAME_AS, TRACED
 from kto_tui.memory.measured import Correction
+from kto_tui.memory.mlx import FITTED, outside_mlx, predict_mlx
 from kto_tui.memory.predict import DeviceKind, Parts, Window, predict, worst_row
 from kto_tui.memory.process import cpu_outside
 from kto_tui.memory.rough import rough
@@ -14,7 +15,7 @@ from kto_tui.recipe import Recipe
 from kto_tui.units import GIB, MIB, size
 
 Verdict = Literal["FITS", "TIGHT", "NO", "UNKNOWN"]
-Quality = Literal["measured", "traced", "rough"]
+Quality = Literal["measured", "traced", "fitted", "rough"]
 FITS_SHARE, TIGHT_SHARE = 0.85, 0.97
 ROUGH = 1.25  # what a rough estimate may be exceeded by
 # Median of reserved to allocated bytes over the published measurements with fused attention that state both
@@ -30,6 +31,12 @@ WORDS = {
     "traced": "traced from the training step itself, not measured on this machine yet",
     "rough": "rough, about ±25 %: {what} was not traced",
 }
+MLX_WORDS = {
+    "measured": "fitted to MLX's allocator, corrected by {runs} on this machine",
+    "fitted": "fitted to MLX's allocator on processors, not measured on this machine yet",
+    "rough": "rough, about ±25 %: this architecture was not measured under MLX",
+}
+NOT_ON_METAL = "fitted to MLX's allocator on processors, not measured on Metal"
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -68,6 +75,7 @@ def estimate(
     *,
     window: Window | None = None,
     correction: Correction | None = None,
+    backend: str = "hf",
 ) -> Estimate | None:
     """The memory a run needs; None where the model's shape is unknown.
 
@@ -77,9 +85,12 @@ def estimate(
         device: where.
         precision: the device's own, for recipes that leave it open.
         window: the rows; the longest that the recipe lets through if None.
-        correction: from runs on the machine.
+        correction: from runs of the backend on the machine.
+        backend: who trains; see ``kto_tui.backend_choice``.
     """
     rows = window or worst_row(recipe)
+    if backend == "mlx":
+        return _under_mlx(model, recipe, device, rows, correction)
     traced = predict(model, recipe, device, precision, rows)
     parts = traced or rough(model, recipe, precision, rows)
     if parts is None:
@@ -100,6 +111,27 @@ def estimate(
             note = WORDS[quality].format(runs=f"{correction.runs} run{'' if correction.runs == 1 else 's'}")
     reserved = parts.total * (1.0 if device == "cpu" else RESERVED_RATIO)
     return Estimate(parts, outside, reserved, quality, note)
+
+
+def _under_mlx(
+    model: ModelSpec, recipe: Recipe, device: DeviceKind, rows: Window, correction: Correction | None
+) -> Estimate | None:
+    metal = device == "mps"
+    parts = predict_mlx(model, recipe, rows, metal=metal)
+    if parts is None:
+        return None
+    quality: Quality = "fitted" if model.model_type in FITTED else "rough"
+    note, outside = MLX_WORDS[quality], outside_mlx()
+    if metal and quality == "fitted":
+        note = NOT_ON_METAL
+    if correction is not None:
+        parts = parts.times(correction.factor)
+        outside = outside if correction.outside is None else correction.outside
+        if quality == "fitted":
+            quality = "measured"
+            note = MLX_WORDS[quality].format(runs=f"{correction.runs} run{'' if correction.runs == 1 else 's'}")
+    # What it keeps for use again it gives back when memory runs short: mlx.core.get_cache_memory, set_cache_limit.
+    return Estimate(parts, outside, parts.total, quality, note)
 
 
 def fits_share(predicted: Estimate) -> float:

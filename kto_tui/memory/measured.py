@@ -26,6 +26,7 @@ class PeakRecord(msgspec.Struct, frozen=True, kw_only=True, tag="peak", tag_fiel
         predicted: inside the allocator, for the very rows of that step.
         measured: the same, measured.
         outside: measured outside the allocator; None where that could not be read.
+        backend: whose step it was; it corrects predictions of that one alone.
     """
 
     device: str
@@ -34,6 +35,7 @@ class PeakRecord(msgspec.Struct, frozen=True, kw_only=True, tag="peak", tag_fiel
     predicted: Bytes
     measured: Bytes
     outside: Bytes | None = None
+    backend: str = "hf"
 
 
 class SpeedRecord(msgspec.Struct, frozen=True, kw_only=True, tag="speed", tag_field="kind", omit_defaults=True):
@@ -90,9 +92,11 @@ def records() -> list[Record]:
     return found[-KEPT_LINES:]
 
 
-def correction(device: str | None) -> Correction | None:
-    """What the runs on ``device`` say about its predictions; None where there were none."""
-    peaks = [one for one in records() if isinstance(one, PeakRecord) and one.device == device]
+def correction(device: str | None, backend: str = "hf") -> Correction | None:
+    """What the runs of ``backend`` on ``device`` say about its predictions; None where there were none."""
+    peaks = [
+        one for one in records() if isinstance(one, PeakRecord) and one.device == device and one.backend == backend
+    ]
     factors = []
     for one in peaks:
         beyond = one.predicted - one.weights

@@ -60,7 +60,8 @@ async def test_everything_that_decides_is_on_the_screen(name: str, size: tuple[i
         whole = " ".join(" ".join(lines).split())
         assert verdicts(app)[0] == "FITS"
         assert text(app, "#facts").startswith(under_cursor(app))
-        for words in ("free", "1k rows", "download", " = ", "likely", "reserved", "FITS needs about"):
+        reserved = () if name.startswith("mac") else ("likely", "reserved")  # MLX gives back what it keeps
+        for words in ("free", "1k rows", "download", " = ", *reserved, "FITS needs about"):
             assert words in whole, words
         assert "not measured" in whole or "±25 %" in whole
         for label in ("With", "Why", "Time", "For") if size[1] < 30 else ("With", "Time", "For"):

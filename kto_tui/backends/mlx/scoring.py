@@ -1,7 +1,8 @@
 """Log-probabilities of chosen tokens under a model of mlx-lm, its head applied to their positions alone."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import mlx.core as mx
@@ -10,8 +11,10 @@ from mlx import nn
 from kto_tui.backends.mlx.packs import Pack
 
 # Bytes of a tile of logits in float32; larger ones cost memory and gain nothing.
-TILE_BYTES = 96 * 2**20
+TILE_BYTES = 48 * 2**20
 BLOCK = 256
+# States of positions, shape (scored, hidden), and tokens, shape (scored,), to log p, shape (scored,).
+Head = Callable[[mx.array, mx.array], mx.array]
 
 
 def log_sum_exp(logits: mx.array) -> mx.array:
@@ -84,12 +87,46 @@ class Scorer:
         tile = max(16, TILE_BYTES // (4 * vocabulary) // 16 * 16)
         if states.shape[0] <= tile:
             return self._head(states, pack.targets)
-        head = mx.checkpoint(self._head)
-        parts = [
-            head(states[start : start + tile], pack.targets[start : start + tile])
-            for start in range(0, states.shape[0], tile)
-        ]
-        return mx.concatenate(parts)
+        return in_tiles(self._head, tile)(states, pack.targets)
+
+
+def in_tiles(head: Head, size: int) -> Head:
+    """``head`` applied to ``size`` positions at a time, and again for the gradient, by a tile as well.
+
+    Every tile waits for the one before: MLX evaluates whatever does not depend on each other side by side, and would
+    hold the logits of all tiles at once. So does ``mlx.core.checkpoint``, whose gradients have no order either.
+    """
+
+    def tiles(states: mx.array, *more: mx.array) -> list[tuple[mx.array, ...]]:
+        starts = range(0, states.shape[0], size)
+        return [tuple(each[start : start + size] for each in (states, *more)) for start in starts]
+
+    def after(states: mx.array, done: list[mx.array]) -> mx.array:
+        waiting: mx.array = mx.depends([states], done[-1:])[0] if done else states
+        return waiting
+
+    @mx.custom_function  # type: ignore[untyped-decorator, unused-ignore]
+    def scores(states: mx.array, targets: mx.array) -> mx.array:
+        done: list[mx.array] = []
+        for part, wanted in tiles(states, targets):
+            done.append(head(after(part, done), wanted))
+        return mx.concatenate(done)
+
+    @scores.vjp  # type: ignore[untyped-decorator, unused-ignore]
+    def gradient(primals: Any, cotangent: mx.array, _: mx.array) -> tuple[mx.array, mx.array]:  # noqa: ANN401
+        states, targets = primals
+        done: list[mx.array] = []
+        for part, wanted, weight in tiles(states, targets, cotangent):
+            _, (found,) = mx.vjp(partial(_with_targets, head, wanted), [after(part, done)], [weight])
+            done.append(found)
+        return mx.concatenate(done), mx.zeros_like(targets)
+
+    made: Head = scores
+    return made
+
+
+def _with_targets(head: Head, targets: mx.array, states: mx.array) -> mx.array:
+    return head(states, targets)
 
 
 def row_sums(pack: Pack, values: mx.array) -> mx.array:

@@ -123,5 +123,6 @@ class PeakProbe:
                 predicted=predicted.allocated,
                 measured=reading.allocated,
                 outside=reading.outside,
+                backend=self._job.config.backend,
             )
             add(record)

@@ -79,7 +79,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Plan(msgspec.Struct, frozen=True):
     """A complete recipe, the reason for each automatic value, and the memory it is predicted to need.
 
-    ``would_fit``: what would make a model fit that does not; ``backend``: who trains it here, in words.
+    ``would_fit``: what would make a model fit that does not; ``backend``: who trains it here, in words;
+    ``backend_name``: as a run file names it.
     """
 
     recipe: Recipe
@@ -89,6 +90,7 @@ class Plan(msgspec.Struct, frozen=True):
     verdict_because: str
     would_fit: str | None = None
     backend: str = ""
+    backend_name: str = "hf"
 
 
 def load_presets() -> dict[str, Preset]:
@@ -255,8 +257,6 @@ def propose(
     because["micro_batch"] = "the whole batch at once: prompts once" if one_pack else "as fast as larger ones"
     because |= given_up
     predicted = place.estimate(model, recipe)
-    if predicted is not None and backend == "mlx":
-        predicted = msgspec.structs.replace(predicted, note="taken from TRL's step, not measured with MLX")
     if predicted is None:
         because |= dict.fromkeys(("micro_batch", "quantization", "gradient_checkpointing"), "what fits is not known")
     for name in fixed:
@@ -271,4 +271,4 @@ def propose(
     mend = would_fit(model, recipe, place) if refusal is None and word in {"NO", "TIGHT"} else None
     if mend is not None and device == "mps" and backend == "hf":
         mend += _under_mlx(model, recipe, hardware)
-    return Plan(check_recipe(recipe), because, predicted, word, why, mend, _backend(hardware, backend))
+    return Plan(check_recipe(recipe), because, predicted, word, why, mend, _backend(hardware, backend), backend)

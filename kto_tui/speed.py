@@ -61,19 +61,19 @@ def flops_per_token(model: ModelSpec, recipe: Recipe) -> float | None:
     active = model.active_params
     if active is None:
         return None
-    passes = FORWARD + BACKWARD + FORWARD + (FORWARD if recipe.gradient_checkpointing else 0.0)
-    if recipe.loss_type == "kto":
-        passes += 2 * FORWARD
+    passes = FORWARD + BACKWARD + (FORWARD if recipe.gradient_checkpointing else 0.0)
+    if recipe.method == "kto":
+        passes += FORWARD + (2 * FORWARD if recipe.loss_type == "kto" else 0.0)
     return passes * active
 
 
-def speed(model: ModelSpec, recipe: Recipe, hardware: Hardware) -> Speed | None:
+def speed(model: ModelSpec, recipe: Recipe, hardware: Hardware, backend: str = "hf") -> Speed | None:
     """The speed to expect; None where neither a run nor a data sheet says anything."""
     needed = flops_per_token(model, recipe)
     if needed is None:
         return None
     name = hardware.device_name
-    own = [] if hardware.planned_as else speeds(name)
+    own = [] if hardware.planned_as else speeds(name, backend)
     if own:
         watts = [one.watts for one in own if one.watts is not None]
         runs = f"measured in {len(own)} run{'' if len(own) == 1 else 's'} here"
@@ -120,10 +120,15 @@ class Effort(msgspec.Struct, frozen=True):
 
 
 def effort(
-    model: ModelSpec, recipe: Recipe, hardware: Hardware, rows: int, row_tokens: float | None = None
+    model: ModelSpec,
+    recipe: Recipe,
+    hardware: Hardware,
+    rows: int,
+    row_tokens: float | None = None,
+    backend: str = "hf",
 ) -> Effort | None:
     """What training on ``rows`` rows of ``row_tokens`` tokens each takes; None where no speed is known."""
-    found = speed(model, recipe, hardware)
+    found = speed(model, recipe, hardware, backend)
     if found is None:
         return None
     seconds = run_tokens(recipe, rows, row_tokens) / found.tokens_per_second

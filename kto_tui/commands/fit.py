@@ -37,7 +37,9 @@ def _pace(found: Speed | None, plan: Plan) -> str:
 
 def _speed_record(model: ModelSpec, hardware: Hardware, plan: Plan) -> dict[str, Any]:
     """Time and energy are those of ``rows`` rows whose lengths are not known yet."""
-    found, whole = speed(model, plan.recipe, hardware), effort(model, plan.recipe, hardware, CLASS_ROWS)
+    name = plan.backend_name
+    found = speed(model, plan.recipe, hardware, name)
+    whole = effort(model, plan.recipe, hardware, CLASS_ROWS, backend=name)
     return {
         "class": _pace(found, plan),
         "tokens_per_second": None if found is None else round(found.tokens_per_second, 1),
@@ -104,7 +106,7 @@ def models(planned_as: str | None, method: str, *, as_json: bool) -> int:
     for model, plan in plans:
         needed = None if plan.predicted is None else plan.predicted.total
         marks = " ".join(w for w, on in (("gated", model.gated), ("unverified", not model.verified)) if on)
-        pace = _pace(speed(model, plan.recipe, hardware), plan)
+        pace = _pace(speed(model, plan.recipe, hardware, plan.backend_name), plan)
         note = " · ".join(word for word in (marks, model.use, model.note) if word)
         size = units.parameters(model.parameters)
         rows.append([model.id, size, units.size(needed), plan.verdict, pace, model.licence or "", note])
@@ -150,7 +152,7 @@ def _lines(model: ModelSpec, hardware: Hardware, plan: Plan, backend_because: st
         value = getattr(plan.recipe, name)
         shown = "on" if value is True else "off" if value is False else str(value)
         lines.append(f"  {name:24} {shown:>9}   {plan.because.get(name, '')}")
-    time = effort(model, plan.recipe, hardware, CLASS_ROWS)
+    time = effort(model, plan.recipe, hardware, CLASS_ROWS, backend=plan.backend_name)
     lines.append(f"Time     {units.count(CLASS_ROWS)} rows: {UNMEASURED if time is None else time}")
     if model.download_bytes is not None and to_fetch(model.id, model.download_bytes):
         short = _disk_short(model, hardware)

@@ -46,6 +46,7 @@ class SpeedRecord(msgspec.Struct, frozen=True, kw_only=True, tag="speed", tag_fi
     precision: str
     flops: Annotated[float, msgspec.Meta(gt=0, le=1e20)]
     watts: Annotated[float, msgspec.Meta(gt=0, le=1e6)] | None = None
+    backend: str = "hf"
 
 
 Record = PeakRecord | SpeedRecord
@@ -108,6 +109,7 @@ def correction(device: str | None, backend: str = "hf") -> Correction | None:
     return Correction(statistics.median(factors), statistics.median(outside) if outside else None, len(factors))
 
 
-def speeds(device: str | None) -> list[SpeedRecord]:
-    """The speeds of runs on ``device``, oldest first."""
-    return [one for one in records() if isinstance(one, SpeedRecord) and one.device == device]
+def speeds(device: str | None, backend: str = "hf") -> list[SpeedRecord]:
+    """The speeds of the runs of ``backend`` on ``device``, oldest first."""
+    found = [one for one in records() if isinstance(one, SpeedRecord)]
+    return [one for one in found if one.device == device and one.backend == backend]

@@ -74,7 +74,7 @@ def consider(draft: Draft, models: Iterable[ModelSpec]) -> list[Candidate]:
             plan = proposal(preset=preset, overrides=draft.overrides)
         except UserError:  # what was set by hand goes with other data
             plan = proposal(preset=preset)
-        pace = speed_class(speed(model, plan.recipe, draft.hardware), TYPICAL_SHARE * plan.recipe.max_length)
+        pace = speed_class(speed(model, plan.recipe, draft.hardware, backend), TYPICAL_SHARE * plan.recipe.max_length)
         found.append(Candidate(model, plan, pace, is_here(model.id)))
     return found
 

@@ -69,7 +69,8 @@ def _all_settings(one: Candidate) -> Content:
 
 def _time(one: Candidate, draft: Draft) -> str:
     rows = draft.training_rows
-    found = effort(one.model, one.plan.recipe, draft.hardware, rows or CLASS_ROWS, draft.mean_tokens)
+    plan, tokens = one.plan, draft.mean_tokens
+    found = effort(one.model, plan.recipe, draft.hardware, rows or CLASS_ROWS, tokens, plan.backend_name)
     whose = f"your {units.count(rows)}" if rows else units.count(CLASS_ROWS)
     return f"{whose} rows: {UNMEASURED if found is None else found}"
 

@@ -33,9 +33,11 @@ def speed_of(run: RunFolder, hardware: Hardware) -> SpeedRecord | None:
     training, later = state.training, steps[1:]
     if state.ended is None or state.ended.reason != "finished" or state.step < LEAST_STEPS or training is None:
         return None
-    device = training.device if training.device in {"cpu", "mps"} else "cuda"
     tokens, seconds = sum(step.tokens or 0 for step in later), sum(step.seconds or 0.0 for step in later)
     config = load_config(run.config)
+    # CUDA and Metal give their devices' names.
+    named = "mps" if config.backend == "mlx" else "cuda"
+    device = training.device if training.device in {"cpu", "mps"} else named
     if in_force(config, state.adjustments) != config:
         return None
     per_token = flops_per_token(resolve(config.model), config.recipe)
@@ -49,4 +51,5 @@ def speed_of(run: RunFolder, hardware: Hardware) -> SpeedRecord | None:
         precision=training.precision,
         flops=tokens / seconds * per_token,
         watts=statistics.mean(drawn) if drawn else None,
+        backend=config.backend,
     )

@@ -50,7 +50,8 @@ def effort_sentence(draft: Draft) -> str:
     found = None
     if draft.model is not None:
         rows = draft.training_rows or 0
-        found = effort(draft.model, plan(draft).recipe, draft.hardware, rows, draft.mean_tokens)
+        proposal = plan(draft)
+        found = effort(draft.model, proposal.recipe, draft.hardware, rows, draft.mean_tokens, proposal.backend_name)
     if found is None:
         return f"Time and energy: {UNMEASURED}."
     energy = "" if found.watt_hours is not None else " Energy: nothing here measures it."

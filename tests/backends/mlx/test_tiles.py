@@ -11,7 +11,7 @@ from mlx.utils import tree_flatten
 from kto_tui.backends.mlx import scoring
 from kto_tui.backends.mlx.packs import pack
 from kto_tui.backends.mlx.scoring import Scorer
-from tests.backends.mlx.conftest import mlx_model
+from tests.backends.mlx.trainings import mlx_model
 
 ROWS = [((5, 6, 7), tuple(range(20, 60))), ((8,), tuple(range(100, 130)))]
 

@@ -4,9 +4,9 @@
     python benchmarks/mlx_speed.py --model mlx-community/Qwen2.5-0.5B-Instruct-4bit --count 64 --batch 4 --json
 
 Needs ``kto-tui[mlx]`` alone and runs on a Mac as it is. The rows are the starter set's, the adapters LoRA of rank 16
-on all linear layers, the batches of both sides as large. Every timed run is a process of its own; the kinds take turns.
-The first epoch compiles and is not counted. ``kto`` scores its reference in the epoch that is timed, ``kto later``
-finds it, as every later epoch does. Tokens are prompt + completion, counted once a row, and the same for all.
+on all linear layers, micro-batches and batches of both sides as large. Every timed run is a process of its own; the
+kinds take turns. The first epoch compiles and is not counted. ``kto`` scores its reference in the epoch that is timed,
+``kto later`` finds it, as every later epoch does. Tokens are prompt + completion, counted once a row, and the same for all.
 Processor time is that of all cores, which neighbours on a shared machine do not lengthen; on Metal it says nothing.
 """
 
@@ -30,8 +30,9 @@ KINDS = (BASELINE, "sft", "kto")
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="", help="checkpoint folder or id; default: the starter model")
-    parser.add_argument("--count", type=int, default=32, help="rows of an epoch")
-    parser.add_argument("--batch", type=int, default=4, help="rows at a time, and a step")
+    parser.add_argument("--count", type=int, default=32, help="rows of an epoch, a multiple of --batch")
+    parser.add_argument("--batch", type=int, default=16, help="rows of an optimizer step")
+    parser.add_argument("--micro-batch", type=int, default=4, help="rows at a time")
     parser.add_argument("--rounds", type=int, default=3, help="timed runs of each kind")
     parser.add_argument("--precision", default="auto", help="auto, bf16 or fp32")
     parser.add_argument("--all-tokens", action="store_true", help="SFT learns prompts too")
@@ -70,7 +71,8 @@ class Bench:
 
         self.options = options
         self.recipe = Recipe(
-            method="kto" if options.run == "kto" else "sft", effective_batch=options.batch, micro_batch=options.batch,
+            method="kto" if options.run == "kto" else "sft", effective_batch=options.batch,
+            micro_batch=options.micro_batch,
             max_length=512, schedule="constant", precision=options.precision,
             completion_only_loss=not options.all_tokens, epochs=3,
         )  # fmt: skip
@@ -150,7 +152,7 @@ class Bench:
             for window in self.windows
             for row in window
         ]
-        steps = len(rows) // self.options.batch
+        passes = len(rows) // self.options.micro_batch
         timed = Timed()
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
             train(
@@ -158,12 +160,13 @@ class Bench:
                 optimizers.AdamW(self.recipe.learning_rate, weight_decay=0.0),
                 rows,
                 args=TrainingArgs(
-                    batch_size=self.options.batch, iters=2 * steps, steps_per_report=1, steps_per_save=10**6,
+                    batch_size=self.options.micro_batch, iters=2 * passes, steps_per_report=1, steps_per_save=10**6,
+                    grad_accumulation_steps=self.options.batch // self.options.micro_batch,
                     max_seq_length=512, adapter_file=str(Path(folder) / "adapters.safetensors"),
                 ),
                 training_callback=timed,
             )  # fmt: skip
-        return {BASELINE: (timed.at[-1][0] - timed.at[steps - 1][0], timed.at[-1][1] - timed.at[steps - 1][1])}
+        return {BASELINE: (timed.at[-1][0] - timed.at[passes - 1][0], timed.at[-1][1] - timed.at[passes - 1][1])}
 
 
 def timed(kind: str, options: argparse.Namespace) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from kto_tui.units import MIB
 # Architectures measured, or built of the same layers as one that was; others are rough.
 FITTED = frozenset({"llama", "mistral", "qwen2", "qwen3", "smollm3", "phi3"})
 # kto_tui.backends.mlx: padding, tile of logits, room of passes without gradient; a test compares them.
-MULTIPLE, TILE_BYTES, GROUP = 32, 48 * 2**20, 64
+MULTIPLE, TILE_BYTES, GROUP = 8, 48 * 2**20, 64
 WITHOUT_GRADIENT, WITH_CHECKPOINTING = 8, 2
 BITS = {"int4": 4, "int8": 8}
 # Python with MLX, mlx-lm and Transformers' tokenizers takes 126 MiB (Linux x86-64, no torch installed); half as much

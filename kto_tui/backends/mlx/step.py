@@ -9,7 +9,7 @@ import numpy as np
 from mlx.utils import tree_map
 
 from kto_tui.backends.mlx.compiled import Graded, Passes
-from kto_tui.backends.mlx.packs import Pair, pack
+from kto_tui.backends.mlx.packs import Pair, alike, pack
 from kto_tui.backends.training.reference import ReferenceCache, WindowReference
 from kto_tui.backends.training.share import Share
 from kto_tui.data.prepare import PreparedRow, Window, packs
@@ -153,11 +153,11 @@ class KtoStep:
     def _mismatched(self, share: Share) -> list[float]:
         """log p(y'|x) of all rows, in few passes: without gradient more tokens fit than in training."""
         pairs = [(row.prompt_ids, row.kl_completion_ids) for row in share.rows]
-        lengths = [len(prompt) + len(completion) for prompt, completion in pairs]
         largest = max(sum(row.length for row in part) for part in cut(share.rows, self.micro_batch))
-        found: list[float] = []
-        for one in packs(lengths, max_rows=len(pairs), max_tokens=self.room * largest):
-            found += self._passes.log_probs(pack(pairs[one.start : one.stop]))
+        found = [0.0] * len(pairs)
+        for rows in alike([len(prompt) + len(completion) for prompt, completion in pairs], self.room * largest):
+            for row, score in zip(rows, self._passes.log_probs(pack([pairs[row] for row in rows])), strict=True):
+                found[row] = score
         return found
 
     def reference(self, share: Share) -> WindowReference:

@@ -2,7 +2,8 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import mlx.core as mx
@@ -65,6 +66,7 @@ class Trainer:
         # bias_correction, as every other implementation has it; no decay, as TRL's default.
         self.optimizer = AdamW(learning_rate=self.learning_rate, weight_decay=0.0, bias_correction=True)
         self.optimizer.init(model.trainable_parameters())
+        self._compiled: Callable[[Any], None] | None = None
 
     @property
     def learning_rate(self) -> float:
@@ -92,7 +94,7 @@ class Trainer:
         share = self.share(self.progress.step % len(self.windows))
         result, share = self.relief.run(self.step, share, self.step.run, lambda: None)
         gradients = self._ranks.add_gradients(result.gradients)
-        clipped, norm = clip_grad_norm(gradients, self._recipe.max_grad_norm)
+        norm = _norm(gradients)
         rate, loss, size = self.learning_rate, self._sum(result.loss), float(norm.item())
         if self.guard.passes(
             loss_finite=bool(np.isfinite(loss)),
@@ -102,10 +104,20 @@ class Trainer:
             reference_finite=lambda: bool(np.isfinite(result.reference).all()),
             largest_reward=lambda: _largest(self._settings.beta * result.log_ratios),
         ):
-            self.optimizer.learning_rate = rate
-            self.optimizer.update(self.model, clipped)
-            mx.eval(self.model.trainable_parameters(), self.optimizer.state)
+            self._update(rate, gradients)
         self._record(result, share, loss, size, rate)
+
+    def _update(self, rate: float, gradients: Any) -> None:  # noqa: ANN401 - a tree of arrays
+        if self._compiled is None:  # a restored optimizer has arrays of its own, so not sooner
+            state = [self.model.state, self.optimizer.state]
+            self._compiled = partial(mx.compile, inputs=state, outputs=state)(self._clip_and_update)
+        self.optimizer.learning_rate = rate
+        self._compiled(gradients)
+        mx.eval(self.model.trainable_parameters(), self.optimizer.state)
+
+    def _clip_and_update(self, gradients: Any) -> None:  # noqa: ANN401
+        clipped, _ = clip_grad_norm(gradients, self._recipe.max_grad_norm)
+        self.optimizer.update(self.model, clipped)
 
     def _sum(self, value: float) -> float:
         return float(self._ranks.add_up(mx.array(value)).item()) if self._ranks.size > 1 else value
@@ -151,6 +163,12 @@ class Trainer:
     def checkpoint_bytes(self) -> int:
         """About what the first checkpoint takes: the adapter, and twice that for Adam's moments."""
         return 3 * sum(int(each.nbytes) for _, each in tree_flatten(self.model.trainable_parameters()))
+
+
+@mx.compile  # type: ignore[untyped-decorator]
+def _norm(gradients: Any) -> mx.array:  # noqa: ANN401
+    """L2 norm over a tree of arrays."""
+    return mx.sqrt(sum(each.square().sum() for _, each in tree_flatten(gradients)))
 
 
 def _largest(rewards: np.ndarray[Any, np.dtype[np.float32]]) -> float:

@@ -6,8 +6,8 @@
 Needs ``kto-tui[mlx]`` alone and runs on a Mac as it is. The rows are the starter set's, the adapters LoRA of rank 16
 on all linear layers, micro-batches and batches of both sides as large. Every timed run is a process of its own; the
 kinds take turns. The first epoch compiles and is not counted. ``kto`` scores its reference in the epoch that is timed,
-``kto later`` finds it, as every later epoch does. Tokens are prompt + completion, counted once a row, and the same for all.
-Processor time is that of all cores, which neighbours on a shared machine do not lengthen; on Metal it says nothing.
+``kto later`` finds it, as every later epoch does. Tokens are prompt + completion, counted once a row, and the same for
+all. Processor time is that of all cores, which neighbours on a shared machine do not lengthen; Metal has none.
 """
 
 import argparse

@@ -16,6 +16,7 @@ from kto_tui.tui.candidates import Candidate
 SETTINGS = ("quantization", "micro_batch", "max_length", "gradient_checkpointing")
 TALL_SETTINGS = (*SETTINGS, "effective_batch", "precision", "optimizer", "lora_rank", "learning_rate")
 LABEL = 6
+QUANTISED = {"nf4": "4-bit NF4", "int4": "4-bit weights", "int8": "8-bit weights"}
 
 
 def facts(one: Candidate) -> Content:
@@ -38,7 +39,7 @@ def _fetching(one: Candidate) -> str:
 
 def _settings(one: Candidate) -> str:
     recipe = one.plan.recipe
-    weights = "4-bit NF4" if recipe.quantization == "nf4" else f"{recipe.precision} weights"
+    weights = QUANTISED.get(recipe.quantization, f"{recipe.precision} weights")
     words = [weights, f"{recipe.micro_batch} of {recipe.effective_batch} rows at once"]
     words += [f"{recipe.max_length} tokens", *(["checkpointing"] if recipe.gradient_checkpointing else [])]
     return f"{', '.join(words)}; {one.plan.backend}"

@@ -124,7 +124,7 @@ def heldout_under_peft(run: RunFolder) -> Evaluated:
 
     config = load_config(run.config)
     model = AutoPeftModelForCausalLM.from_pretrained(run.adapter, dtype=torch.float32).eval()
-    tokenizer = load_tokenizer(Path(config.model))
+    tokenizer = load_tokenizer(run.adapter)
     source = open_source(config.data, config.heldout, config.choices)
     rows = prepare_rows(source, tokenizer, Job(run, config, lambda _: None, lambda: None))
     add_fused_lm_head(model.get_base_model())

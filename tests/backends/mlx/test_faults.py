@@ -12,6 +12,7 @@ from kto_tui.backends.faults import TrainingError, is_out_of_memory
 from kto_tui.runs.events import Adjusted
 from tests.backends.mlx.trainings import (
     RECIPE,
+    SETTINGS,
     adapters,
     mlx_model,
     mlx_trainer,
@@ -66,3 +67,16 @@ def test_a_step_without_a_number_teaches_nothing_and_the_third_ends_the_run(
     assert np.isnan(trainer.take_point()["loss"])
     with pytest.raises(TrainingError, match="not a finite number for 3 steps in a row"):
         trainer.take_step()
+
+
+def test_a_run_of_sft_without_a_number_ends_with_advice_whatever_beta_is(
+    checkpoint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = msgspec.structs.replace(RECIPE, method="sft", beta=2.0)
+    settings = msgspec.structs.replace(SETTINGS, beta=2.0)
+    trainer = mlx_trainer(mlx_model(checkpoint(), recipe), random_windows(2), recipe, settings)
+    original = trainer.step.run
+    monkeypatch.setattr(trainer.step, "run", lambda share: msgspec.structs.replace(original(share), loss=float("nan")))
+    with pytest.raises(TrainingError, match="for 3 steps in a row") as caught:
+        take_steps(trainer, 3)
+    assert "Lower learning_rate" in caught.value.mend

@@ -45,7 +45,7 @@ class Passes:
         self._reference: Callable[[Pack], mx.array] = mx.compile(partial(self._row_log_probs), inputs=state)
         self._scores = self._policy
         self._kto: dict[LossSettings, Callable[..., Graded]] = {}
-        self._nll: Callable[..., Graded] = partial(mx.compile, inputs=state, outputs=state)(self._nll_gradients)
+        self._nll: Callable[..., Graded] = mx.compile(self._nll_gradients, inputs=state)
 
     def _row_log_probs(self, pack: Pack) -> mx.array:
         return row_sums(pack, self._scorer.token_log_probs(pack, self._vocabulary))
@@ -71,9 +71,20 @@ class Passes:
         ``share``: 1 / rows of the whole window, a scalar; losses of the packs add up to the window's mean.
         """
         if settings not in self._kto:
-            state = [self.model.state]
-            self._kto[settings] = partial(mx.compile, inputs=state, outputs=state)(self._kto_gradients(settings))
-        return self._kto[settings]
+            self._kto[settings] = mx.compile(self._kto_gradients(settings), inputs=[self.model.state])
+        return partial(self._keeping_adapters, self._kto[settings])
+
+    def _keeping_adapters(self, graded: Callable[..., Graded], *args: mx.array | Pack) -> Graded:
+        """``graded`` of ``args``, with the very arrays in the adapters that were there before.
+
+        Gradients put others in their place, which with checkpointing depend on the whole pass: where memory did not
+        hold it, every smaller try would begin by computing it again.
+        """
+        before = self.model.trainable_parameters()
+        try:
+            return graded(*args)
+        finally:
+            self.model.update(before)
 
     def _kto_gradients(self, settings: LossSettings) -> Callable[..., Graded]:
         def loss(
@@ -102,7 +113,7 @@ class Passes:
 
     def nll(self, pack: Pack, share: mx.array) -> Graded:
         """Negative log-likelihood times ``share`` (1 / scored tokens of the whole window), log p, gradients."""
-        return self._nll(pack, share)
+        return self._keeping_adapters(self._nll, pack, share)
 
     def _nll_gradients(self, pack: Pack, share: mx.array) -> Graded:
         def loss(pack: Pack, share: mx.array) -> tuple[mx.array, mx.array]:

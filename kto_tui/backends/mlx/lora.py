@@ -10,6 +10,7 @@ from mlx.utils import tree_flatten, tree_unflatten
 from mlx_lm.tuner.dora import DoRALinear
 from mlx_lm.tuner.lora import LoRALinear
 from mlx_lm.tuner.utils import linear_to_lora_layers
+from mlx_lm.utils import get_total_parameters
 
 from kto_tui.catalog.mlx import adapter_refusal
 from kto_tui.errors import UserError
@@ -68,6 +69,13 @@ def attach(model: Model, recipe: Recipe, targets: Sequence[str] | str | None = N
 def adapted(model: Model) -> list[tuple[str, Any]]:
     """(name, layer) of every layer that has an adapter."""
     return [(name, module) for name, module in model.named_modules() if isinstance(module, LoRALinear | DoRALinear)]
+
+
+def parameter_counts(model: Model) -> tuple[int, int]:
+    """(trained, all) parameters of ``model``, its adapters among them; quantised ones count as what they stand for."""
+    trained = sum(each.size for _, each in tree_flatten(model.trainable_parameters()))
+    # It counts modules that hold no others, which layers with an adapter do.
+    return trained, get_total_parameters(model) + trained
 
 
 def reference_of(model: Model) -> Callable[[], contextlib.AbstractContextManager[None]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import mlx.core as mx
 import msgspec
+from mlx.utils import tree_flatten, tree_map_with_path
 from mlx_lm.utils import load_model, quantize_model
 
 from kto_tui.backends.mlx.device import Device
@@ -93,12 +94,13 @@ def load_base(folder: Path, recipe: Recipe, device: Device, model: str) -> Base:
     notes = []
     if config["model_type"] not in COMPARED:
         notes.append(f"mlx-lm's {config['model_type']} has not been compared with Transformers")
-    changes = {name: value for name, value in config.items() if name not in {"quantization", "quantization_config"}}
+    # mlx-lm has looked at generation_config.json for the tokens that end an answer, as Transformers does.
+    kept = {"quantization", "quantization_config", "eos_token_id"}
+    changes = {name: value for name, value in config.items() if name not in kept}
     try:
         with room_for(model):
             loaded, found = load_model(folder, lazy=True, model_config=changes)
-            if "quantization" not in found:
-                loaded.set_dtype(device.dtype)
+            rounded = _cast(loaded, device.dtype)
             loaded, found = _quantised(loaded, found, recipe)
             mx.eval(loaded.parameters())
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
@@ -111,7 +113,25 @@ def load_base(folder: Path, recipe: Recipe, device: Device, model: str) -> Base:
     quantised = found.get("quantization")
     if isinstance(quantised, Mapping) and recipe.quantization == "none":
         notes.append(f"The checkpoint's weights are quantised to {quantised['bits']} bits already, and stay so")
+        if rounded:
+            notes.append(f"Its scales are fp16 and rounded to {device.precision}: training in fp16 needs a scaler")
     return Base(loaded, found, int(_text(config)["vocab_size"]), tuple(notes))
+
+
+def _cast(model: Any, dtype: Any) -> bool:  # noqa: ANN401
+    """Let ``model`` compute in ``dtype``; whether that rounds float16 weights.
+
+    Scales of quantised weights too: activations have their format. What an architecture keeps in float32, such as the
+    biases of a mixture's router, stays so (``cast_predicate``, as ``mlx_lm.convert`` asks it).
+    """
+    wanted = getattr(model, "cast_predicate", lambda _name: True)
+    formats = {each.dtype for _, each in tree_flatten(model.parameters())}
+
+    def changed(name: str, each: mx.array) -> mx.array:
+        return each.astype(dtype) if mx.issubdtype(each.dtype, mx.floating) and wanted(name) else each
+
+    model.update(tree_map_with_path(changed, model.parameters()))
+    return mx.float16 in formats and dtype == mx.bfloat16
 
 
 def _one_line(error: Exception) -> str:

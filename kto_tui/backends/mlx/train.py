@@ -7,8 +7,6 @@ from typing import Any
 
 import mlx.core as mx
 import msgspec
-from mlx.utils import tree_flatten
-from mlx_lm.utils import get_total_parameters
 from transformers import PreTrainedTokenizerBase
 
 from kto_tui.backends.allocator_gauges import AllocatorGauges
@@ -20,7 +18,7 @@ from kto_tui.backends.mlx.device import Device, allocator, choose_device, releas
 from kto_tui.backends.mlx.generation import end_ids, generator
 from kto_tui.backends.mlx.heldout import heldout_of
 from kto_tui.backends.mlx.loop import Loop
-from kto_tui.backends.mlx.lora import attach
+from kto_tui.backends.mlx.lora import attach, parameter_counts
 from kto_tui.backends.mlx.model import Base, load_base
 from kto_tui.backends.mlx.peak import probe_of
 from kto_tui.backends.mlx.peft_format import readme, weight_names, why_no_peft, write_adapter
@@ -170,7 +168,7 @@ def _sampler(job: Job, here: Loaded, passes: Passes) -> Sampler:
 
 
 def _announce(job: Job, here: Loaded, trainer: Trainer) -> None:
-    trained = sum(each.size for _, each in tree_flatten(trainer.model.trainable_parameters()))
+    trained, every = parameter_counts(trainer.model)
     name = mx.device_info().get("device_name") if here.device.type == "metal" else None
     job.emit(
         TrainingStarted(
@@ -180,7 +178,7 @@ def _announce(job: Job, here: Loaded, trainer: Trainer) -> None:
             if here.base.bits is None
             else f"{here.base.bits}-bit, {here.device.precision}",
             trainable_parameters=trained,
-            total_parameters=get_total_parameters(trainer.model),
+            total_parameters=every,
         )
     )
 

@@ -102,7 +102,7 @@ class Trainer:
             rows=share.rows,
             settings=self._settings,
             reference_finite=lambda: bool(np.isfinite(result.reference).all()),
-            largest_reward=lambda: _largest(self._settings.beta * result.log_ratios),
+            largest_reward=lambda: _largest(self._settings.beta * result.log_ratios) if len(result.reference) else 0.0,
         ):
             self._update(rate, gradients)
         self._record(result, share, loss, size, rate)

@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import mlx.core as mx
 import mlx_lm
 import msgspec
 import numpy as np
 import pytest
 from mlx import nn
+from mlx.utils import tree_flatten
 
-from kto_tui.backends.mlx.lora import adapted, attach
+from kto_tui.backends.mlx.device import Device
+from kto_tui.backends.mlx.lora import adapted, attach, parameter_counts
 from kto_tui.backends.mlx.model import load_base
 from kto_tui.errors import UserError
 from tests.backends.kto.conftest import Bench
@@ -62,3 +65,29 @@ def test_what_is_quantised_is_not_quantised_again(checkpoint: Checkpoint, tmp_pa
     with pytest.raises(UserError, match="quantised already") as caught:
         load_base(folder, msgspec.structs.replace(RECIPE, quantization="int8"), FP32, "tiny")
     assert "quantization to none" in caught.value.mend
+
+
+@pytest.mark.parametrize("stored", ["float16", "bfloat16"])
+def test_a_quantised_folder_computes_in_the_precision_of_the_run(
+    checkpoint: Checkpoint, tmp_path: Path, stored: str
+) -> None:
+    folder = tmp_path / "quantised"
+    mlx_lm.convert(str(checkpoint("llama")), str(folder), quantize=True, q_bits=4, dtype=stored)
+    bf16 = Device("cpu", mx.bfloat16, "bf16")
+    for device in (FP32, bf16):
+        base = load_base(folder, RECIPE, device, "tiny")
+        assert {each.dtype for _, each in tree_flatten(base.model.parameters())} == {device.dtype, mx.uint32}
+        assert base.model(mx.array([[1, 2, 3]])).dtype == device.dtype
+        rounded = device is bf16 and stored == "float16"
+        assert any("scales are fp16" in note for note in base.notes) == rounded
+
+
+def test_all_parameters_are_those_of_base_model_and_adapters(checkpoint: Checkpoint) -> None:
+    weights = sum(
+        each.size for _, each in tree_flatten(load_base(checkpoint(), RECIPE, FP32, "tiny").model.parameters())
+    )
+    for changes in ({}, {"use_dora": True}, {"quantization": "int4"}):
+        recipe = msgspec.structs.replace(RECIPE, **changes)
+        model = load_base(checkpoint(), recipe, FP32, "tiny").model
+        trained = attach(model, recipe)
+        assert parameter_counts(model) == (trained, weights + trained)

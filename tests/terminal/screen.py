@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -43,7 +44,11 @@ class Terminal:
         # Opened anew by a session leader without one, the terminal becomes the session's own: it hears hang-ups.
         opened = f'exec "$0" "$@" <>{os.ttyname(slave)} >&0 2>&0'
         self.process = subprocess.Popen(
-            ["/bin/sh", "-c", opened, *argv], start_new_session=True, env={**inherited, **home, **(env or {})}
+            ["/bin/sh", "-c", opened, *argv],
+            start_new_session=True,
+            env={**inherited, **home, **(env or {})},
+            # Tests that were started with nohup would hand on that hang-ups are ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509 - nothing else is done there
         )
         self._reading = True
         self.chunks: list[tuple[float, bytes]] = []

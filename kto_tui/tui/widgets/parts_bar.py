@@ -27,7 +27,7 @@ SHORT = {**{name: name for name in PARTS}, "head": "head", "passes": "KL, refere
 QUALITY = {
     "measured": "corrected by runs here",
     "traced": "traced, not measured here yet",
-    "fitted": "fitted on processors",
+    "fitted": "fitted, not measured here",
     "rough": "rough, about ±25 %",
 }
 SLACK, FREE, END = "r", ".", "┃"

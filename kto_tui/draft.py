@@ -13,6 +13,7 @@ from kto_tui.data.by_method import count_for, require_trainable, unused
 from kto_tui.data.sources import STARTER, Source, open_source
 from kto_tui.data.split import TRIAL_ROWS, heldout_count
 from kto_tui.data_here import path_of
+from kto_tui.device_rules import refused
 from kto_tui.environment import require_training
 from kto_tui.errors import UserError
 from kto_tui.hardware import Hardware
@@ -184,11 +185,18 @@ def check_trainable(draft: Draft) -> None:
     """Refuse, before anything is downloaded, what is known not to train whatever memory there is.
 
     Raises:
-        UserError: packages or a machine for the backend are missing, or it would refuse the model.
+        UserError: packages or a machine for the backend are missing, or it would refuse the model or a setting.
     """
-    require_training(draft.backend.name)
+    backend = draft.backend.name
+    require_training(backend)
+    if draft.model is None:
+        return
     quantization = draft.overrides.get("quantization", "none")
-    if draft.model is not None and (refusal := model_refusal(draft.model, draft.backend.name, quantization)):
+    # What the device has the training process knows better: here it is taken to have everything.
+    refusal = model_refusal(draft.model, backend, quantization) or refused(
+        plan(draft).recipe, "cuda", bf16=True, backend=backend
+    )
+    if refusal is not None:
         raise refusal
 
 

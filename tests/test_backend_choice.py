@@ -88,3 +88,24 @@ def test_nothing_starts_that_the_backend_would_refuse(monkeypatch: pytest.Monkey
         drafts.check_trainable(msgspec.structs.replace(draft, model=BLOOM))
     with pytest.raises(UserError, match="quantised already"):
         drafts.check_trainable(msgspec.structs.replace(draft, model=OURS, overrides={"quantization": "int8"}))
+
+
+@pytest.mark.parametrize(
+    ("backend", "setting", "value"),
+    [
+        ("mlx", "quantization", "nf4"),
+        ("mlx", "precision", "fp16"),
+        ("mlx", "optimizer", "paged_adamw_8bit"),
+        ("mlx", "report_to", "tensorboard"),
+        ("hf", "method", "sft"),
+        ("hf", "use_dora", True),
+        ("hf", "quantization", "int4"),
+    ],
+)
+def test_a_setting_that_the_backend_has_not_is_refused_before_a_run_begins(
+    monkeypatch: pytest.MonkeyPatch, backend: str, setting: str, value: object
+) -> None:
+    monkeypatch.setattr(drafts, "require_training", lambda backend: None)
+    request = RunRequest(model=SMALL.id, data="starter", backend=backend, overrides={setting: value})
+    with pytest.raises(UserError, match=f"Set {setting} to"):
+        drafts.check_trainable(drafts.from_request(request, CPU))

@@ -35,7 +35,6 @@ from kto_tui.backends.training.rows import PreparedRows, prepare_rows
 from kto_tui.backends.training.saving import Saver
 from kto_tui.backends.training.tokenizer import load_tokenizer
 from kto_tui.data.sources import Source, open_source
-from kto_tui.errors import UserError
 from kto_tui.runs.control import Action
 from kto_tui.runs.events import Noted, PhaseEntered, Resumed, TrainingStarted
 from kto_tui.runs.state import RunState, fold
@@ -57,13 +56,6 @@ class Loaded(msgspec.Struct, frozen=True):
 def train(job: Job) -> Action | None:
     """Train ``job`` to its end or until asked to stop; see ``kto_tui.backends.base.Backend``."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    recipe = job.config.recipe
-    if recipe.report_to != "none":
-        raise UserError(
-            "The backend mlx sends curves to no tracker yet",
-            mend="Set report_to to none",
-            where="[recipe] report_to",
-        )
     loaded, probe = _load(job)
     return _train(job, loaded, probe)
 

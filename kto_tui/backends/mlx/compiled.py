@@ -45,7 +45,7 @@ class Passes:
         self._reference: Callable[[Pack], mx.array] = mx.compile(partial(self._row_log_probs), inputs=state)
         self._scores = self._policy
         self._kto: dict[LossSettings, Callable[..., Graded]] = {}
-        self._nll: Callable[..., Graded] = mx.compile(self._nll_gradients, inputs=state)
+        self._nll = self._graded(self._nll_loss)
 
     def _row_log_probs(self, pack: Pack) -> mx.array:
         return row_sums(pack, self._scorer.token_log_probs(pack, self._vocabulary))
@@ -71,8 +71,18 @@ class Passes:
         ``share``: 1 / rows of the whole window, a scalar; losses of the packs add up to the window's mean.
         """
         if settings not in self._kto:
-            self._kto[settings] = mx.compile(self._kto_gradients(settings), inputs=[self.model.state])
-        return partial(self._keeping_adapters, self._kto[settings])
+            self._kto[settings] = self._graded(partial(self._kto_loss, settings))
+        return self._kto[settings]
+
+    def _graded(self, loss: Callable[..., tuple[mx.array, mx.array]]) -> Callable[..., Graded]:
+        """A function to loss and log p, compiled with its gradients."""
+        both = nn.value_and_grad(self.model, loss)
+
+        def gradients(*args: Any) -> Graded:  # noqa: ANN401
+            (value, log_probs), found = both(*args)
+            return value, log_probs, found
+
+        return partial(self._keeping_adapters, mx.compile(gradients, inputs=[self.model.state]))
 
     def _keeping_adapters(self, graded: Callable[..., Graded], *args: mx.array | Pack) -> Graded:
         """``graded`` of ``args``, with the very arrays in the adapters that were there before.
@@ -86,39 +96,32 @@ class Passes:
         finally:
             self.model.update(before)
 
-    def _kto_gradients(self, settings: LossSettings) -> Callable[..., Graded]:
-        def loss(
-            pack: Pack, reference: mx.array, desirable: mx.array, kl: mx.array, share: mx.array
-        ) -> tuple[mx.array, mx.array]:
-            log_probs = self._row_log_probs(pack)
-            losses = row_losses(
-                mx,
-                log_probs - reference,
-                desirable,
-                kl,
-                beta=settings.beta,
-                loss_type=settings.loss_type,
-                desirable_weight=settings.desirable_weight,
-                undesirable_weight=settings.undesirable_weight,
-            )
-            return losses.sum() * share, log_probs
-
-        both = nn.value_and_grad(self.model, loss)
-
-        def gradients(*args: Any) -> Graded:  # noqa: ANN401
-            (value, log_probs), found = both(*args)
-            return value, log_probs, found
-
-        return gradients
+    def _kto_loss(
+        self,
+        settings: LossSettings,
+        pack: Pack,
+        reference: mx.array,
+        desirable: mx.array,
+        kl: mx.array,
+        share: mx.array,
+    ) -> tuple[mx.array, mx.array]:
+        log_probs = self._row_log_probs(pack)
+        losses = row_losses(
+            mx,
+            log_probs - reference,
+            desirable,
+            kl,
+            beta=settings.beta,
+            loss_type=settings.loss_type,
+            desirable_weight=settings.desirable_weight,
+            undesirable_weight=settings.undesirable_weight,
+        )
+        return losses.sum() * share, log_probs
 
     def nll(self, pack: Pack, share: mx.array) -> Graded:
         """Negative log-likelihood times ``share`` (1 / scored tokens of the whole window), log p, gradients."""
-        return self._keeping_adapters(self._nll, pack, share)
+        return self._nll(pack, share)
 
-    def _nll_gradients(self, pack: Pack, share: mx.array) -> Graded:
-        def loss(pack: Pack, share: mx.array) -> tuple[mx.array, mx.array]:
-            log_probs = self._row_log_probs(pack)
-            return -log_probs.sum() * share, log_probs
-
-        (value, log_probs), found = nn.value_and_grad(self.model, loss)(pack, share)
-        return value, log_probs, found
+    def _nll_loss(self, pack: Pack, share: mx.array) -> tuple[mx.array, mx.array]:
+        log_probs = self._row_log_probs(pack)
+        return -log_probs.sum() * share, log_probs

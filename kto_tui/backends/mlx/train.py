@@ -35,11 +35,12 @@ from kto_tui.backends.training.rows import PreparedRows, prepare_rows
 from kto_tui.backends.training.saving import Saver
 from kto_tui.backends.training.tokenizer import load_tokenizer
 from kto_tui.data.sources import Source, open_source
+from kto_tui.environment import PACKAGES as TRAINS_WITH
 from kto_tui.runs.control import Action
 from kto_tui.runs.events import Noted, PhaseEntered, Resumed, TrainingStarted
 from kto_tui.runs.state import RunState, fold
 
-PACKAGES = ("kto-tui", "mlx", "mlx-lm", "transformers", "tokenizers", "safetensors")
+PACKAGES = ("kto-tui", *TRAINS_WITH["mlx"], "tokenizers")
 
 
 class Loaded(msgspec.Struct, frozen=True):

@@ -15,19 +15,7 @@ from trl import KTOConfig, KTOTrainer
 from kto_tui.backends.hf.kto.trainer import ExactKTOTrainer
 from kto_tui.data.prepare import Prepared, Settings, prepare
 from kto_tui.data.rows import Message, Row
-from tests.tiny import make_model, make_rows
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    made: dict[str, Path] = {}
-
-    def build(kind: str = "llama") -> Path:
-        if kind not in made:
-            made[kind] = make_model(tmp_path_factory.mktemp("models") / kind, kind=kind)
-        return made[kind]
-
-    return build
+from tests.tiny import make_rows
 
 
 class Bench:

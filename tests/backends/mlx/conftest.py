@@ -1,27 +1,11 @@
 """Trainings of tiny random models under MLX beside the real trainers of TRL, from the same adapters."""
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-import pytest
 import torch
 
 from kto_tui.backends.mlx.lora import adapted
-from tests.tiny import make_model
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    made: dict[str, Path] = {}
-
-    def build(kind: str = "llama") -> Path:
-        if kind not in made:
-            made[kind] = make_model(tmp_path_factory.mktemp("models") / kind, kind=kind)
-        return made[kind]
-
-    return build
 
 
 def disturb(model: Any, seed: int = 0, deviation: float = 0.05) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +14,19 @@ def write_atomically(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def unused_beside(path: Path) -> Path:
+    """A hidden name beside ``path`` for what shall be renamed to it; nothing is made.
+
+    A signal's exception can arise at any instant. Who has the name before there is a file of that name, and makes it
+    inside the ``try`` that removes it, leaves nothing behind; between ``mkstemp`` and a ``try`` something would stay.
+    """
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+
+
+def _privately(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """A file to read and write beside ``path``; when the block ends well it is flushed to disk and renamed into place.
@@ -21,10 +34,9 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: it cannot be made or written; nothing is left behind.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
+    temporary = unused_beside(path)
     try:
-        with os.fdopen(handle, "w+b") as file:
+        with open(temporary, "x+b", opener=_privately) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -2,14 +2,13 @@
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from kto_tui.atomic import write_atomically
+from kto_tui.atomic import unused_beside, write_atomically
 from kto_tui.data.shapes.form import Text
 from kto_tui.data.store import About, schema
 from kto_tui.paths import make_private
@@ -86,24 +85,31 @@ class StoreWriter:
     """Writes a store batch by batch; leaving the block without ``finish`` leaves nothing behind."""
 
     def __init__(self, path: Path) -> None:
+        self._path, self._temporary = path, unused_beside(path)
+        self._sink: pa.OSFile | None = None
+        self._writer: pa.RecordBatchFileWriter | None = None
+
+    def _opened(self) -> "tuple[pa.RecordBatchFileWriter, pa.OSFile]":
+        """The file, made when it is first asked for: inside the block, whose end removes it whatever happens."""
         import pyarrow as pa
 
-        make_private(path.parent)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        self._path, self._temporary = path, Path(name)
-        os.close(handle)
-        self._sink = pa.OSFile(name, "wb")
-        self._writer = pa.ipc.new_file(self._sink, schema())
+        if self._writer is None or self._sink is None:
+            make_private(self._path.parent)
+            self._temporary.touch(mode=0o600, exist_ok=False)
+            self._sink = pa.OSFile(str(self._temporary), "wb")
+            self._writer = pa.ipc.new_file(self._sink, schema())
+        return self._writer, self._sink
 
     def write(self, batch: "pa.RecordBatch") -> None:
         """The next rows."""
-        self._writer.write_batch(batch)
+        self._opened()[0].write_batch(batch)
 
     def finish(self, about: About) -> None:
         """Close the file and put it in its place."""
-        self._writer.close()
-        self._sink.flush()
-        self._sink.close()
+        writer, sink = self._opened()
+        writer.close()
+        sink.flush()
+        sink.close()
         with self._temporary.open("rb") as file:
             os.fsync(file.fileno())
         self._temporary.replace(self._path)
@@ -113,6 +119,6 @@ class StoreWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if not self._sink.closed:
+        if self._sink is not None and not self._sink.closed:
             self._sink.close()
         self._temporary.unlink(missing_ok=True)

@@ -3,11 +3,11 @@
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from kto_tui.atomic import unused_beside
 from kto_tui.backends.fuse.plan import Files
 from kto_tui.backends.fuse.tensors import index, write_shard
 from kto_tui.runs.fusion import check_room
@@ -56,7 +56,7 @@ def write_folder(
     beside = companions(base)
     total = sum(one.size for planned in files.values() for one in planned.values())
     check_room(target, total + sum(path.stat().st_size for path in beside) + len(readme) + 2**20)
-    build = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    build = unused_beside(target)
     done = 0
 
     def count(size: int) -> None:
@@ -65,6 +65,7 @@ def write_folder(
         wrote(done, total)
 
     try:
+        build.mkdir(mode=0o700)
         for path in beside:
             shutil.copyfile(path, build / path.name)
         for name, planned in files.items():

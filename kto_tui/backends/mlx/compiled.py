@@ -8,6 +8,7 @@ from typing import Any
 
 import mlx.core as mx
 from mlx import nn
+from mlx.utils import tree_map
 
 from kto_tui.backends.mlx.packs import Pack
 from kto_tui.backends.mlx.scoring import Scorer, row_sums
@@ -73,6 +74,12 @@ class Passes:
         if settings not in self._kto:
             self._kto[settings] = self._graded(partial(self._kto_loss, settings))
         return self._kto[settings]
+
+    def no_gradients(self) -> Gradients:
+        """Those of no rows at all: zeros, computed already as those of a step are."""
+        found = tree_map(mx.zeros_like, self.model.trainable_parameters())
+        mx.eval(found)
+        return found
 
     def _graded(self, loss: Callable[..., tuple[mx.array, mx.array]]) -> Callable[..., Graded]:
         """A function to loss and log p, compiled with its gradients."""

@@ -3,7 +3,6 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import mlx.core as mx
@@ -15,6 +14,7 @@ from kto_tui.backends.mlx.progress import Progress
 from kto_tui.backends.mlx.ranks import Ranks
 from kto_tui.backends.mlx.schedule import factor
 from kto_tui.backends.mlx.step import KtoStep, Step, StepResult
+from kto_tui.backends.mlx.tracing import compiled
 from kto_tui.backends.training.guards import StepGuard
 from kto_tui.backends.training.memory_relief import MemoryRelief
 from kto_tui.backends.training.share import Share
@@ -110,7 +110,7 @@ class Trainer:
     def _update(self, rate: float, gradients: Any) -> None:  # noqa: ANN401 - a tree of arrays
         if self._compiled is None:  # a restored optimizer has arrays of its own, so not sooner
             state = [self.model.state, self.optimizer.state]
-            self._compiled = partial(mx.compile, inputs=state, outputs=state)(self._clip_and_update)
+            self._compiled = compiled(self._clip_and_update, state, updates=True)
         self.optimizer.learning_rate = rate
         self._compiled(gradients)
         mx.eval(self.model.trainable_parameters(), self.optimizer.state)

@@ -115,11 +115,12 @@ def _finish(
     job: Job, here: Loaded, trainer: Trainer, measures: Measures, known: RunState, ended: Action | None
 ) -> Action | None:
     done = trainer.progress.step
-    if (reason := why_no_peft(trainer.model, weight_names(here.folder))) is not None:
+    reason = why_no_peft(trainer.model, weight_names(here.folder))
+    if reason is not None:
         job.emit(Noted(text=f"The adapter is saved for mlx-lm alone, not for PEFT: {reason}"))
     save_adapter(
         job,
-        lambda into: _write(here, trainer, job, into),
+        lambda into: _write(here, trainer, job, into, peft=reason is None),
         base=here.folder,
         steps=done,
         readme=readme(job, here.folder, done, here.base.bits, peft=reason is None),
@@ -138,8 +139,8 @@ def _finish(
     return ended
 
 
-def _write(here: Loaded, trainer: Trainer, job: Job, folder: Path) -> None:
-    write_adapter(trainer.model, job.config.recipe, here.folder, folder)
+def _write(here: Loaded, trainer: Trainer, job: Job, folder: Path, *, peft: bool) -> None:
+    write_adapter(trainer.model, job.config.recipe, here.folder, folder, peft=peft)
     here.tokenizer.save_pretrained(folder)
 
 

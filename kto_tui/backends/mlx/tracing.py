@@ -5,8 +5,8 @@ from typing import Any
 
 import mlx.core as mx
 
-# A container, the key or index in it, and the array that is there.
-Place = tuple[Any, Any, mx.array]
+# A container, the key or index in it, and the array or tuple that is there.
+Place = tuple[Any, Any, Any]
 
 
 def compiled(function: Callable[..., Any], state: list[Any], *, updates: bool = False) -> Callable[..., Any]:
@@ -39,12 +39,12 @@ def compiled(function: Callable[..., Any], state: list[Any], *, updates: bool = 
 
 def _places(tree: Any) -> Iterator[Place]:  # noqa: ANN401 - modules are dicts
     for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
-        if isinstance(value, mx.array):
+        if isinstance(value, mx.array | tuple) and not isinstance(tree, tuple):  # MLX exchanges a tuple whole
             yield tree, key, value
-        elif isinstance(value, dict | list):
+        if isinstance(value, dict | list | tuple):
             yield from _places(value)
 
 
 def _put_back(places: list[Place]) -> None:
-    for container, key, array in places:
-        container[key] = array
+    for container, key, value in places:
+        container[key] = value

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mlx.core as mx
 import msgspec
 import pytest
 
-from kto_tui.backends.mlx import compiled
+from kto_tui.backends.mlx import compiled, tracing
 from tests.backends.mlx.trainings import (
     RECIPE,
     Step,
@@ -59,6 +60,21 @@ def test_memory_that_runs_out_in_any_trace_of_the_first_step_changes_no_result(
             assert abs(one.loss - other.loss) < 5e-6
             assert relative(one.gradients, other.gradients) < 1e-3
         assert relative(tuned, found) < 1e-3
+
+
+def test_arrays_are_put_back_wherever_they_are() -> None:
+    one, two = mx.array(1.0), mx.array(2.0)
+    inner = {"one": one, "name": "no array"}
+    state: list[Any] = [{"list": [two, inner], "tuple": (two, inner)}, None]
+
+    def fail(_: mx.array) -> mx.array:
+        raise ValueError("disturbed")
+
+    with pytest.raises(ValueError, match="disturbed"):
+        tracing.compiled(fail, state)(one)
+    assert inner["one"] is one
+    assert state[0]["list"][0] is state[0]["tuple"][0] is two
+    assert state[0]["tuple"][1] is inner
 
 
 def test_an_update_that_raises_is_taken_again_to_the_same_bits(

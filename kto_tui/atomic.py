@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and what tells that a line is not whole."""
+"""Files that are either whole or absent, who may read them, and what tells that a line is not whole."""
 
 import contextlib
 import os
@@ -44,6 +44,13 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def as_usual(mode: int) -> int:
+    """``mode`` without what this process's umask denies: as other new files have it, not for their owner alone."""
+    before = os.umask(0o077)  # umask(2) tells it only in exchange, and another thread may make a file just then
+    os.umask(before)
+    return mode & ~before
 
 
 def ends_torn(descriptor: int) -> bool:

@@ -42,6 +42,12 @@ def installed(package: str) -> str | None:
         return None
 
 
+def versions(backend: str) -> dict[str, str]:
+    """Of the packages that decide what a run of ``backend`` comes to, by name; those that are missing are left out."""
+    names = ("kto-tui", *PACKAGES.get(backend, ()), "tokenizers")
+    return {name: version for name in names if (version := installed(name)) is not None}
+
+
 def missing_packages(backend: str) -> list[str]:
     """Packages that ``backend`` trains with and that are not installed."""
     return [name for name in PACKAGES[backend] if installed(name) is None]

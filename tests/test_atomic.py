@@ -1,5 +1,7 @@
 """Files that are whole or absent, whatever instant Ctrl-C comes at."""
 
+import os
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kto_tui.atomic import atomic_file, write_atomically
+from kto_tui.atomic import as_usual, atomic_file, write_atomically
 from kto_tui.data.shapes.form import Form
 from kto_tui.data.store import About
 from kto_tui.data.storing import Batch, StoreWriter
@@ -84,3 +86,16 @@ def test_nothing_half_written_is_left_whenever_it_is_interrupted(write: Callable
         assert not left, f"interrupted at line {at}"
     assert at > 10
     assert path.read_bytes() == (tmp_path / "first").read_bytes()
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o027, 0o077])
+def test_the_usual_mode_is_what_new_files_and_folders_have(umask: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        (tmp_path / "file").touch()
+        (tmp_path / "folder").mkdir()
+        usual = as_usual(0o666), as_usual(0o777)
+    finally:
+        found = os.umask(before)
+    assert found == umask, "it is as it was"
+    assert usual == tuple(stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("file", "folder"))

@@ -90,7 +90,23 @@ def estimate(
     """
     rows = window or worst_row(recipe)
     if backend == "mlx":
-        return _under_mlx(model, recipe, device, rows, correction)
+        found, measured = _under_mlx(model, recipe, device, rows), MLX_WORDS["measured"]
+    else:
+        found, measured = _under_trl(model, recipe, device, precision, rows), WORDS["measured"]
+    return found if found is None or correction is None else _corrected(found, correction, measured)
+
+
+def _corrected(found: Estimate, correction: Correction, measured: str) -> Estimate:
+    """``found`` as runs measured it; ``measured``: the note on it, unless it is rough and stays so."""
+    parts = found.parts.times(correction.factor)
+    quality, note = found.quality, found.note
+    if quality != "rough":
+        quality, note = "measured", measured.format(runs=f"{correction.runs} run{'' if correction.runs == 1 else 's'}")
+    outside = found.outside if correction.outside is None else correction.outside
+    return Estimate(parts, outside, parts.total * found.reserved / found.allocated, quality, note)
+
+
+def _under_trl(model: ModelSpec, recipe: Recipe, device: DeviceKind, precision: str, rows: Window) -> Estimate | None:
     traced = predict(model, recipe, device, precision, rows)
     parts = traced or rough(model, recipe, precision, rows)
     if parts is None:
@@ -103,19 +119,11 @@ def estimate(
     outside = cpu_outside() if device == "cpu" else CONTEXT
     if device in {"cuda", "rocm"}:
         parts = msgspec.structs.replace(parts, head=parts.head + WORKSPACE)
-    if correction is not None:
-        parts = parts.times(correction.factor)
-        outside = outside if correction.outside is None else correction.outside
-        if quality == "traced":
-            quality = "measured"
-            note = WORDS[quality].format(runs=f"{correction.runs} run{'' if correction.runs == 1 else 's'}")
     reserved = parts.total * (1.0 if device == "cpu" else RESERVED_RATIO)
     return Estimate(parts, outside, reserved, quality, note)
 
 
-def _under_mlx(
-    model: ModelSpec, recipe: Recipe, device: DeviceKind, rows: Window, correction: Correction | None
-) -> Estimate | None:
+def _under_mlx(model: ModelSpec, recipe: Recipe, device: DeviceKind, rows: Window) -> Estimate | None:
     metal = device == "mps"
     parts = predict_mlx(model, recipe, rows, metal=metal)
     if parts is None:
@@ -124,12 +132,6 @@ def _under_mlx(
     note, outside = MLX_WORDS[quality], outside_mlx()
     if metal and quality == "fitted":
         note = NOT_ON_METAL
-    if correction is not None:
-        parts = parts.times(correction.factor)
-        outside = outside if correction.outside is None else correction.outside
-        if quality == "fitted":
-            quality = "measured"
-            note = MLX_WORDS[quality].format(runs=f"{correction.runs} run{'' if correction.runs == 1 else 's'}")
     # What it keeps for use again it gives back when memory runs short: mlx.core.get_cache_memory, set_cache_limit.
     return Estimate(parts, outside, parts.total, quality, note)
 

@@ -2,14 +2,15 @@
 
 import contextlib
 import os
+import platform
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from types import FrameType
 
+from kto_tui.environment import versions
 from kto_tui.errors import UserError
 from kto_tui.hardware import detect
 from kto_tui.hardware.detect import LATE, NVML_SECONDS
@@ -17,6 +18,7 @@ from kto_tui.hardware.model import Gpu
 from kto_tui.hardware.nvidia import detect_nvidia
 from kto_tui.hardware.sources import Sources, in_background
 from kto_tui.memory.measured import add
+from kto_tui.runs.config import load_config
 from kto_tui.runs.control import Action, ControlReader, Request, request
 from kto_tui.runs.event_log import EventWriter
 from kto_tui.runs.events import (
@@ -37,18 +39,14 @@ from kto_tui.worker.speed_record import speed_of
 # A training whose supervisor was killed saves before it ends; a supervisor takes a measurement after its last word.
 LEAVING_SECONDS = 15.0
 TRAINING = (sys.executable, "-m", "kto_tui.worker")
-PACKAGES = (
-    "kto-tui", "torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "mlx", "mlx-lm",
-)  # fmt: skip
 
 
-def installed_versions() -> dict[str, str]:
-    """Versions of the packages that decide a result."""
-    versions = {"python": sys.version.split()[0]}
-    for name in PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return versions
+def _versions(run: RunFolder) -> dict[str, str]:
+    """Of Python and of what trains ``run``, by name."""
+    found = {"python": platform.python_version()}
+    with contextlib.suppress(UserError):  # of a configuration that cannot be read, as the training process will say
+        found |= versions(load_config(run.config).backend)
+    return found
 
 
 def _remember_speed(run: RunFolder, environment: Mapping[str, str]) -> None:
@@ -71,7 +69,7 @@ class Supervisor:
         """0 when the run ended well."""
         signal.signal(signal.SIGTERM, self._forward)
         identity = own_identity()
-        self._writer.write(WorkerStarted(host=identity.host, pid=identity.pid, versions=installed_versions()))
+        self._writer.write(WorkerStarted(host=identity.host, pid=identity.pid, versions=_versions(self._run)))
         write_identity(self._run.identity, identity)
         gpus, _ = in_background(detect_nvidia)(NVML_SECONDS) or LATE
         gpu, place, asked = self._await_device(gpus)

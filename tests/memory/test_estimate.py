@@ -1,5 +1,6 @@
 """What a run is predicted to need, how far that is trusted, and the verdict."""
 
+import functools
 import math
 
 import msgspec
@@ -213,9 +214,13 @@ def test_a_rough_estimate_of_a_traced_model_is_not_far_off(model: ModelSpec) -> 
     assert rough.total == pytest.approx(traced.total, rel=0.25)
 
 
-def test_a_correction_moves_everything_but_the_weights() -> None:
-    plain = estimate(SEVEN_B, Recipe(), "cuda", "bf16")
-    corrected = estimate(SEVEN_B, Recipe(), "cuda", "bf16", correction=Correction(1.1, 0.25 * GIB, 1))
+@pytest.mark.parametrize(
+    ("device", "backend", "words"),
+    [("cuda", "hf", "traced,"), ("cpu", "hf", "traced,"), ("mps", "mlx", "MLX's"), ("cpu", "mlx", "MLX's")],
+)
+def test_a_correction_moves_everything_but_the_weights(device: DeviceKind, backend: str, words: str) -> None:
+    predicted = functools.partial(estimate, SEVEN_B, Recipe(), device, "bf16", backend=backend)
+    plain, corrected = predicted(), predicted(correction=Correction(1.1, 0.25 * GIB, 1))
     assert plain is not None
     assert corrected is not None
     weights = plain.parts.weights
@@ -223,8 +228,10 @@ def test_a_correction_moves_everything_but_the_weights() -> None:
     assert corrected.allocated - weights == pytest.approx(1.1 * (plain.allocated - weights))
     assert corrected.outside == 0.25 * GIB
     assert corrected.quality == "measured"
+    assert corrected.reserved / corrected.allocated == pytest.approx(plain.reserved / plain.allocated)
+    assert words in corrected.note
     assert "1 run on this machine" in corrected.note
-    several = estimate(SEVEN_B, Recipe(), "cuda", "bf16", correction=Correction(1.0, None, 3))
+    several = predicted(correction=Correction(1.0, None, 3))
     assert several is not None
     assert several.outside == plain.outside
     assert "3 runs" in several.note

@@ -1,13 +1,12 @@
 """Writes the fused folder: whole, or not at all."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kto_tui.atomic import unused_beside
+from kto_tui.atomic import as_usual, unused_beside
 from kto_tui.backends.fuse.plan import Files
 from kto_tui.backends.fuse.tensors import index, write_shard
 from kto_tui.runs.fusion import check_room
@@ -75,18 +74,12 @@ def write_folder(
         _write_json(build / "config.json", config)
         (build / "README.md").write_text(readme, encoding="utf-8")
         size = sum(path.stat().st_size for path in build.iterdir())
-        build.chmod(0o755 & ~_umask())
+        build.chmod(as_usual(0o755))
         build.rename(target)
     except BaseException:
         shutil.rmtree(build, ignore_errors=True)
         raise
     return size
-
-
-def _umask() -> int:
-    before = os.umask(0)
-    os.umask(before)
-    return before
 
 
 def _write_json(file: Path, table: Mapping[str, Any]) -> None:

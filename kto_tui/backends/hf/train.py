@@ -37,7 +37,6 @@ from kto_tui.backends.training.rewards import HeldoutRewards
 from kto_tui.backends.training.rows import PreparedRows, prepare_rows
 from kto_tui.backends.training.tokenizer import load_tokenizer
 from kto_tui.data.sources import Source, open_source
-from kto_tui.environment import PACKAGES as TRAINS_WITH
 from kto_tui.errors import UserError
 from kto_tui.paths import cache_home
 from kto_tui.recipe import LORA_TARGETS, Recipe
@@ -45,7 +44,6 @@ from kto_tui.runs.control import Action
 from kto_tui.runs.events import Noted, PhaseEntered, Resumed
 from kto_tui.runs.state import fold
 
-PACKAGES = ("kto-tui", *TRAINS_WITH["hf"], "tokenizers")
 KERNELS = Path(__file__).parent / "kto"
 
 
@@ -183,7 +181,7 @@ def train(job: Job) -> Action | None:
 def _train(job: Job, trackers: Sequence[TrainerCallback]) -> Action | None:
     source, device, folder, tokenizer, rows, probe, model = _load(job)
     recipe, known = job.config.recipe, job.run.read_state()
-    belongs = facts(job, source, rows, folder, f"{device.type} {device.precision}", PACKAGES)
+    belongs = facts(job, source, rows, folder, f"{device.type} {device.precision}")
     saved = newest(job, belongs, known)
     known = fold(known, [Resumed(step=0 if saved is None else saved.step)])
     with completion_tokens_only():

@@ -8,9 +8,11 @@ from typing import Any
 
 import mlx.core as mx
 from mlx import nn
+from mlx.utils import tree_map
 
 from kto_tui.backends.mlx.packs import Pack
 from kto_tui.backends.mlx.scoring import Scorer, row_sums
+from kto_tui.backends.mlx.tracing import compiled
 from kto_tui.methods.kto_loss import LossSettings, row_losses
 
 Gradients = Any
@@ -41,8 +43,8 @@ class Passes:
         self._vocabulary = vocabulary
         self._scorer = Scorer(model)
         state = [model.state]
-        self._policy: Callable[[Pack], mx.array] = mx.compile(partial(self._row_log_probs), inputs=state)
-        self._reference: Callable[[Pack], mx.array] = mx.compile(partial(self._row_log_probs), inputs=state)
+        self._policy: Callable[[Pack], mx.array] = compiled(self._row_log_probs, state)
+        self._reference: Callable[[Pack], mx.array] = compiled(self._row_log_probs, state)
         self._scores = self._policy
         self._kto: dict[LossSettings, Callable[..., Graded]] = {}
         self._nll = self._graded(self._nll_loss)
@@ -74,6 +76,12 @@ class Passes:
             self._kto[settings] = self._graded(partial(self._kto_loss, settings))
         return self._kto[settings]
 
+    def no_gradients(self) -> Gradients:
+        """Those of no rows at all: zeros, computed already as those of a step are."""
+        found = tree_map(mx.zeros_like, self.model.trainable_parameters())
+        mx.eval(found)
+        return found
+
     def _graded(self, loss: Callable[..., tuple[mx.array, mx.array]]) -> Callable[..., Graded]:
         """A function to loss and log p, compiled with its gradients."""
         both = nn.value_and_grad(self.model, loss)
@@ -82,19 +90,7 @@ class Passes:
             (value, log_probs), found = both(*args)
             return value, log_probs, found
 
-        return partial(self._keeping_adapters, mx.compile(gradients, inputs=[self.model.state]))
-
-    def _keeping_adapters(self, graded: Callable[..., Graded], *args: mx.array | Pack) -> Graded:
-        """``graded`` of ``args``, with the very arrays in the adapters that were there before.
-
-        Gradients put others in their place, which with checkpointing depend on the whole pass: where memory did not
-        hold it, every smaller try would begin by computing it again.
-        """
-        before = self.model.trainable_parameters()
-        try:
-            return graded(*args)
-        finally:
-            self.model.update(before)
+        return compiled(gradients, [self.model.state])
 
     def _kto_loss(
         self,

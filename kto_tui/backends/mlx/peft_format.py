@@ -125,19 +125,20 @@ def mlx_config(model: Any, recipe: Recipe) -> dict[str, Any]:  # noqa: ANN401
     }
 
 
-def write_adapter(model: Any, recipe: Recipe, base: Path, folder: Path) -> None:  # noqa: ANN401
-    """PEFT's files in ``folder`` where Transformers has the same layers, mlx-lm's in its folder ``mlx``.
+def write_adapter(model: Any, recipe: Recipe, base: Path, folder: Path, *, peft: bool) -> None:  # noqa: ANN401
+    """PEFT's files in ``folder``, mlx-lm's in its folder ``mlx``.
 
     Args:
         model: with adapters.
         recipe: they were trained by.
         base: folder of the base model.
         folder: empty.
+        peft: whether PEFT's are wanted; see ``why_no_peft``.
 
     Raises:
         OSError, SafetensorError: it cannot be written.
     """
-    if why_no_peft(model, weight_names(base)) is None:
+    if peft:
         save_file(peft_tensors(model), folder / "adapter_model.safetensors", {"format": "pt"})
         _write_json(folder / "adapter_config.json", peft_config(model, recipe, base))
     inner = folder / MLX_FOLDER

@@ -20,6 +20,7 @@ from kto_tui.methods.kto_loss import LossSettings
 WITHOUT_GRADIENT, WITH_CHECKPOINTING = 8, 2
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
+NONE: Floats = np.zeros(0, np.float32)
 
 
 class StepResult(msgspec.Struct, frozen=True):
@@ -29,7 +30,7 @@ class StepResult(msgspec.Struct, frozen=True):
         loss: this process's part of the window's mean.
         kl: z of the window; 0 where the loss has none.
         gradients: this process's part of them, by parameter.
-        log_probs: log p(y|x), shape (rows,).
+        log_probs: log p(y|x), shape (rows,), which may be none: a window can have fewer rows than there are processes.
         reference: log p_ref(y|x), shape (rows,); empty under SFT.
     """
 
@@ -93,14 +94,15 @@ class SftStep:
 
     def run(self, share: Share) -> StepResult:
         """Loss and gradients of a window."""
-        loss, gradients = 0.0, None
-        log_probs: list[Floats] = []
+        loss, gradients = 0.0, None if share.rows else self._passes.no_gradients()
+        log_probs = [NONE]
         tokens = self._add_up(mx.array(float(sum(self.scored(row) for row in share.rows))))
+        mx.eval(tokens)  # the others wait for this process's part, which without rows nothing else would compute
         weight = 1 / mx.maximum(tokens, 1)
         for part in cut(share.rows, self.micro_batch):
             graded = self._passes.nll(pack([self.pair(row) for row in part]), weight)
             loss, gradients = _add(loss, gradients, graded, log_probs)
-        return StepResult(loss, 0.0, gradients, np.concatenate(log_probs), np.zeros(0, np.float32))
+        return StepResult(loss, 0.0, gradients, np.concatenate(log_probs), NONE)
 
 
 def _add(loss: float, gradients: Any, graded: Graded, log_probs: list[Floats]) -> tuple[float, Any]:  # noqa: ANN401
@@ -153,7 +155,7 @@ class KtoStep:
     def _mismatched(self, share: Share) -> list[float]:
         """log p(y'|x) of all rows, in few passes: without gradient more tokens fit than in training."""
         pairs = [(row.prompt_ids, row.kl_completion_ids) for row in share.rows]
-        largest = max(sum(row.length for row in part) for part in cut(share.rows, self.micro_batch))
+        largest = max((sum(row.length for row in part) for part in cut(share.rows, self.micro_batch)), default=0)
         found = [0.0] * len(pairs)
         for rows in alike([len(prompt) + len(completion) for prompt, completion in pairs], self.room * largest):
             for row, score in zip(rows, self._passes.log_probs(pack([pairs[row] for row in rows])), strict=True):
@@ -189,8 +191,8 @@ class KtoStep:
         z = self.kl(share, reference)
         kl = mx.array(z, dtype=mx.float32)
         graded = self._passes.kto(self.settings)
-        loss, gradients, done = 0.0, None, 0
-        log_probs: list[Floats] = []
+        loss, gradients, done = 0.0, None if share.rows else self._passes.no_gradients(), 0
+        log_probs = [NONE]
         weight = mx.array(1.0 / share.total, dtype=mx.float32)
         for part in cut(share.rows, self.micro_batch):
             scores = mx.array(reference.matched[done : done + len(part)], dtype=mx.float32)

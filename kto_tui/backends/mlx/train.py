@@ -35,12 +35,9 @@ from kto_tui.backends.training.rows import PreparedRows, prepare_rows
 from kto_tui.backends.training.saving import Saver
 from kto_tui.backends.training.tokenizer import load_tokenizer
 from kto_tui.data.sources import Source, open_source
-from kto_tui.environment import PACKAGES as TRAINS_WITH
 from kto_tui.runs.control import Action
 from kto_tui.runs.events import Noted, PhaseEntered, Resumed, TrainingStarted
 from kto_tui.runs.state import RunState, fold
-
-PACKAGES = ("kto-tui", *TRAINS_WITH["mlx"], "tokenizers")
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -84,7 +81,7 @@ def _load(job: Job) -> tuple[Loaded, Callable[[Any], None]]:
 
 def _train(job: Job, here: Loaded, probe: Callable[[Any], None]) -> Action | None:
     rows, known = here.rows, job.run.read_state()
-    belongs = facts(job, here.source, rows, here.folder, f"mlx {here.device.type} {here.device.precision}", PACKAGES)
+    belongs = facts(job, here.source, rows, here.folder, f"mlx {here.device.type} {here.device.precision}")
     saved = newest(job, belongs, known)
     known = fold(known, [Resumed(step=0 if saved is None else saved.step)])
     trainer, passes = build_trainer(job, here.base, rows, here.device, here.folder, Ranks())
@@ -118,11 +115,12 @@ def _finish(
     job: Job, here: Loaded, trainer: Trainer, measures: Measures, known: RunState, ended: Action | None
 ) -> Action | None:
     done = trainer.progress.step
-    if (reason := why_no_peft(trainer.model, weight_names(here.folder))) is not None:
+    reason = why_no_peft(trainer.model, weight_names(here.folder))
+    if reason is not None:
         job.emit(Noted(text=f"The adapter is saved for mlx-lm alone, not for PEFT: {reason}"))
     save_adapter(
         job,
-        lambda into: _write(here, trainer, job, into),
+        lambda into: _write(here, trainer, job, into, peft=reason is None),
         base=here.folder,
         steps=done,
         readme=readme(job, here.folder, done, here.base.bits, peft=reason is None),
@@ -141,8 +139,8 @@ def _finish(
     return ended
 
 
-def _write(here: Loaded, trainer: Trainer, job: Job, folder: Path) -> None:
-    write_adapter(trainer.model, job.config.recipe, here.folder, folder)
+def _write(here: Loaded, trainer: Trainer, job: Job, folder: Path, *, peft: bool) -> None:
+    write_adapter(trainer.model, job.config.recipe, here.folder, folder, peft=peft)
     here.tokenizer.save_pretrained(folder)
 
 

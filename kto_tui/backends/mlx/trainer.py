@@ -3,7 +3,6 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import mlx.core as mx
@@ -14,7 +13,8 @@ from mlx.utils import tree_flatten
 from kto_tui.backends.mlx.progress import Progress
 from kto_tui.backends.mlx.ranks import Ranks
 from kto_tui.backends.mlx.schedule import factor
-from kto_tui.backends.mlx.step import Step, StepResult
+from kto_tui.backends.mlx.step import KtoStep, Step, StepResult
+from kto_tui.backends.mlx.tracing import compiled
 from kto_tui.backends.training.guards import StepGuard
 from kto_tui.backends.training.memory_relief import MemoryRelief
 from kto_tui.backends.training.share import Share
@@ -91,15 +91,15 @@ class Trainer:
             TrainingError: the loss is no finite number for the third time in a row.
             RuntimeError, MemoryError: memory ran out and nothing is left to try in this process.
         """
-        share = self.share(self.progress.step % len(self.windows))
-        result, share = self.relief.run(self.step, share, self.step.run, lambda: None)
+        index = self.progress.step % len(self.windows)
+        result, share = self.relief.run(self.step, self.share(index), self.step.run, lambda: None)
         gradients = self._ranks.add_gradients(result.gradients)
         norm = _norm(gradients)
         rate, loss, size = self.learning_rate, self._sum(result.loss), float(norm.item())
         if self.guard.passes(
             loss_finite=bool(np.isfinite(loss)),
             gradients_finite=bool(np.isfinite(size)),
-            rows=share.rows,
+            rows=self.windows[index] if share.ranks > 1 else share.rows,
             settings=self._settings,
             reference_finite=lambda: bool(np.isfinite(result.reference).all()),
             largest_reward=lambda: _largest(self._settings.beta * result.log_ratios) if len(result.reference) else 0.0,
@@ -110,7 +110,7 @@ class Trainer:
     def _update(self, rate: float, gradients: Any) -> None:  # noqa: ANN401 - a tree of arrays
         if self._compiled is None:  # a restored optimizer has arrays of its own, so not sooner
             state = [self.model.state, self.optimizer.state]
-            self._compiled = partial(mx.compile, inputs=state, outputs=state)(self._clip_and_update)
+            self._compiled = compiled(self._clip_and_update, state, updates=True)
         self.optimizer.learning_rate = rate
         self._compiled(gradients)
         mx.eval(self.model.trainable_parameters(), self.optimizer.state)
@@ -129,7 +129,7 @@ class Trainer:
         progress.tokens += round(self._sum(sum(row.length for row in share.rows)))
         kept = defaultdict(list, progress.figures)
         new = {"grad_norm": norm, "learning_rate": rate}
-        if len(result.reference):
+        if isinstance(self.step, KtoStep):  # with other processes, whether or not rows of this window are here
             new |= figures(
                 self._sums(result, share, label=True),
                 self._sums(result, share, label=False),

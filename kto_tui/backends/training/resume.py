@@ -1,6 +1,5 @@
 """Whether a run can go on from its newest checkpoint, and what there is to say about it."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -9,7 +8,7 @@ from kto_tui.backends.base import Job
 from kto_tui.backends.training.reference import model_fingerprint
 from kto_tui.backends.training.rows import PreparedRows
 from kto_tui.data.sources import Source
-from kto_tui.environment import installed
+from kto_tui.environment import versions
 from kto_tui.errors import UserError
 from kto_tui.recipe import Value
 from kto_tui.runs.checkpoints import Checkpoint, newest_valid
@@ -37,7 +36,7 @@ class Facts(msgspec.Struct, frozen=True):
     recipe: dict[str, Value]
 
 
-def facts(job: Job, source: Source, rows: PreparedRows, folder: Path, device: str, packages: Sequence[str]) -> Facts:
+def facts(job: Job, source: Source, rows: PreparedRows, folder: Path, device: str) -> Facts:
     """Those of ``job``, on which its figures depend.
 
     Args:
@@ -46,11 +45,10 @@ def facts(job: Job, source: Source, rows: PreparedRows, folder: Path, device: st
         rows: as they are trained on.
         folder: where the base model was read from.
         device: what it runs on and in which precision, such as "cpu bf16".
-        packages: whose versions may change a result; those that are not installed are left out.
     """
     heldout = {} if source.heldout is None else {"heldout": source.heldout.fingerprint}
     return Facts(
-        versions={name: version for name in packages if (version := installed(name)) is not None},
+        versions=versions(job.config.backend),
         fingerprints={
             "data": source.dataset.fingerprint,
             "model": model_fingerprint(folder, strict=False),

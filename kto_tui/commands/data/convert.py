@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from kto_tui.atomic import atomic_file
+from kto_tui.atomic import as_usual, atomic_file
 from kto_tui.choices import DataChoices
 from kto_tui.commands.data.progress import progress
 from kto_tui.commands.data.table import write_parquet
@@ -66,7 +66,7 @@ def convert(
         try:
             with atomic_file(out) as file:
                 write(file, converted)
-                os.fchmod(file.fileno(), 0o666 & ~_umask())  # as other new files are, not for its owner alone
+                os.fchmod(file.fileno(), as_usual(0o666))
         except OSError as error:
             reason = error.strerror or str(error)
             raise UserError(f"It cannot be written ({reason})", mend="Choose another place", where=str(out)) from None
@@ -152,9 +152,3 @@ def _left_out(found: Opened, choices: DataChoices, held: Facts | None) -> dict[s
     if len(found.selection) < before:  # by fixes that look at texts, told only all together
         counts[", ".join(name for name in choices.fixes if FIXES[name].sees != "facts")] = before - len(found.selection)
     return counts
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -27,7 +27,7 @@ def test_peft_and_mlx_lm_load_it(checkpoint: Checkpoint, tmp_path: Path, kind: s
     folder = checkpoint(kind)
     recipe = msgspec.structs.replace(RECIPE, use_dora=use_dora)
     model = tuned(folder, recipe)
-    write_adapter(model, recipe, folder, tmp_path)
+    write_adapter(model, recipe, folder, tmp_path, peft=True)
     base = transformers_model(folder)
     untuned = torch_logits(base)
     expected = mlx_logits(model)
@@ -39,11 +39,18 @@ def test_peft_and_mlx_lm_load_it(checkpoint: Checkpoint, tmp_path: Path, kind: s
 
 def test_peft_finds_the_base_model_by_itself(checkpoint: Checkpoint, tmp_path: Path) -> None:
     model = tuned(checkpoint("qwen2"))
-    write_adapter(model, RECIPE, checkpoint("qwen2"), tmp_path)
+    write_adapter(model, RECIPE, checkpoint("qwen2"), tmp_path, peft=True)
     found = AutoPeftModelForCausalLM.from_pretrained(tmp_path)
     assert gap(torch_logits(found), mlx_logits(model)) < 1e-4
     changed_names = {name for name, each in found.named_parameters() if "lora_" in name}
     assert len(changed_names) == 2 * 2 * 7
+
+
+@pytest.mark.parametrize("peft", [False, True])
+def test_the_base_model_is_not_read_to_write_it(checkpoint: Checkpoint, tmp_path: Path, peft: bool) -> None:
+    write_adapter(tuned(checkpoint()), RECIPE, tmp_path / "away", tmp_path, peft=peft)
+    of_peft = {"adapter_config.json", "adapter_model.safetensors"} if peft else set()
+    assert {file.name for file in tmp_path.iterdir()} == {MLX_FOLDER} | of_peft
 
 
 def test_untied_embeddings(tmp_path: Path, checkpoint: Checkpoint) -> None:
@@ -55,7 +62,7 @@ def test_untied_embeddings(tmp_path: Path, checkpoint: Checkpoint) -> None:
     AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder)).save_pretrained(folder)
     model = tuned(folder)
     (tmp_path / "adapter").mkdir()
-    write_adapter(model, RECIPE, folder, tmp_path / "adapter")
+    write_adapter(model, RECIPE, folder, tmp_path / "adapter", peft=True)
     peft = PeftModel.from_pretrained(transformers_model(folder), tmp_path / "adapter")
     assert gap(torch_logits(peft), mlx_logits(model)) < 1e-4
 

@@ -17,9 +17,9 @@ from tests.backends.mlx.trainings import (
     adapters,
     mlx_model,
     mlx_trainer,
-    random_windows,
     relative,
     take_steps,
+    uneven_windows,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -51,7 +51,7 @@ def test_two_ring_ranks_equal_one(checkpoint: Callable[..., Path], tmp_path: Pat
     assert done.returncode == 0, done.stderr[-3000:]
     for method in METHODS:
         recipe = msgspec.structs.replace(RECIPE, method=method, micro_batch=3)
-        trainer = mlx_trainer(mlx_model(checkpoint(), recipe), random_windows(3), recipe)
+        trainer = mlx_trainer(mlx_model(checkpoint(), recipe), uneven_windows(), recipe)
         alone = take_steps(trainer, 4)
         for rank in (0, 1):
             told = json.loads((tmp_path / f"{method}-{rank}.json").read_text(encoding="utf-8"))

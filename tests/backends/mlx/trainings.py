@@ -74,6 +74,11 @@ def random_windows(count: int, *, rows: int = 8, seed: int = 0) -> list[Window]:
     return windows
 
 
+def uneven_windows() -> list[Window]:
+    """Windows of eight rows, five and one: two processes share them evenly, unevenly, and as one that has none."""
+    return random_windows(2) + random_windows(1, rows=4)
+
+
 class Step(msgspec.Struct):
     """Loss, gradients by PEFT's names, and figures of one step."""
 

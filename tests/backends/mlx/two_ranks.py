@@ -7,12 +7,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from tests.backends.mlx.trainings import RECIPE, adapters, mlx_model, mlx_trainer, random_windows, take_steps
+from tests.backends.mlx.trainings import RECIPE, adapters, mlx_model, mlx_trainer, take_steps, uneven_windows
 
 model, output = Path(sys.argv[1]), Path(sys.argv[2])
 for method in sys.argv[3:]:
     recipe = msgspec.structs.replace(RECIPE, method=method, micro_batch=3)
-    trainer = mlx_trainer(mlx_model(model, recipe), random_windows(3), recipe)
+    trainer = mlx_trainer(mlx_model(model, recipe), uneven_windows(), recipe)
     steps = take_steps(trainer, 4)
     ranks = trainer.share(0).ranks
     rank = next(rank for rank in range(ranks) if trainer.share(0).rows == trainer.windows[0][rank::ranks])

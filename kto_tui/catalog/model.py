@@ -64,8 +64,8 @@ class Packed(msgspec.Struct, frozen=True):
         floats: numbers beside them, scales and biases of groups among them, which are loaded in a run's precision.
     """
 
-    packed_bytes: Count
-    floats: Count
+    packed_bytes: Annotated[int, msgspec.Meta(ge=0, le=10**14)]
+    floats: Annotated[int, msgspec.Meta(ge=0, le=10**14)]
 
     def resident_bytes(self, element: int) -> int:
         """In memory, a floating-point number taking ``element`` bytes."""

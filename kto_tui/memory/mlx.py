@@ -110,8 +110,9 @@ def weight_bytes_mlx(model: ModelSpec, recipe: Recipe, *, element: int) -> float
     Of a checkpoint that MLX has quantised they were counted in its files: what is packed stays, all else is loaded in
     the run's precision (``kto_tui.backends.mlx.model``), a mixture's router biases in float32 aside.
 
-    Where the recipe quantises, linear layers and embeddings have a scale and a bias for each 64 weights of an output, in
-    the model's own format; layers whose inputs are no multiple of 64 stay as they are (``mlx_lm.utils.quantize_model``).
+    Where the recipe quantises, linear layers and embeddings have a scale and a bias for each 64 weights of an output,
+    in the model's own format; layers whose inputs are no multiple of 64 stay as they are
+    (``mlx_lm.utils.quantize_model``).
 
     Args:
         model: what is trained.

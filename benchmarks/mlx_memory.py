@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +64,25 @@ def predict(row: Configuration) -> float:
     return parts.total
 
 
-def measure(row: Configuration) -> list[int]:
-    """Peak bytes of each step, weights and all, beside arrays that were there before."""
+def write_checkpoint(row: Configuration, folder: Path) -> None:
+    """A model of random weights in ``folder``, in bf16."""
+    import mlx.core as mx
+    from mlx.utils import tree_flatten
+    from mlx_lm.utils import _get_classes
+
+    (folder / "config.json").write_text(json.dumps(row.shape), encoding="utf-8")
+    kind, arguments = _get_classes(row.shape)
+    model = kind(arguments.from_dict(row.shape))
+    model.set_dtype(mx.bfloat16)
+    mx.save_safetensors(str(folder / "model.safetensors"), dict(tree_flatten(model.parameters())), {"format": "pt"})
+
+
+def measure(row: Configuration, write: Callable[[Configuration, Path], None] = write_checkpoint) -> list[int]:
+    """Peak bytes of each step, weights and all, beside arrays that were there before; ``write`` makes the model."""
     from kto_tui.backends.mlx.blas import use_openblas
 
     use_openblas()
     import mlx.core as mx
-    from mlx.utils import tree_flatten
-    from mlx_lm.utils import _get_classes
 
     from kto_tui.backends.mlx.building import step_of
     from kto_tui.backends.mlx.checkpointing import checkpoint_layers
@@ -92,13 +104,7 @@ def measure(row: Configuration) -> list[int]:
     device = Device("cpu", mx.bfloat16 if recipe.precision == "bf16" else mx.float32, recipe.precision)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        (folder / "config.json").write_text(json.dumps(row.shape), encoding="utf-8")
-        kind, arguments = _get_classes(row.shape)
-        model = kind(arguments.from_dict(row.shape))
-        model.set_dtype(mx.bfloat16)
-        weights = dict(tree_flatten(model.parameters()))
-        mx.save_safetensors(str(folder / "model.safetensors"), weights, {"format": "pt"})
-        del model, weights
+        write(row, folder)
         base = load_base(folder, recipe, device, str(folder))
     attach(base.model, recipe)
     passes, ranks = Passes(base.model, base.vocabulary, reference_of(base.model)), Ranks()

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.catalog.folders import write_model
+from tests.catalog.folders import write_model, write_packed
 from tests.tiny import make_rows, write_jsonl
 
 
@@ -215,6 +215,16 @@ def test_a_mac_is_planned_with_mlx_whatever_is_installed_here() -> None:
     models = msgspec.json.decode(kto("models", *there, "--json").stdout)
     assert {one["backend"] for one in models} == {"MLX on Metal"}
     assert not [one["id"] for one in models if "mlx-lm" in one["because"]], "it has every architecture of the catalog"
+
+
+def test_a_folder_that_mlx_quantised_fits_with_mlx_and_is_refused_with_trl(tmp_path: Path) -> None:
+    folder = str(write_packed(tmp_path / "tiny-4bit"))
+    found = msgspec.json.decode(kto("fit", folder, "--as", "mac-m4-24gb", "--json").stdout)
+    assert (found["backend"], found["verdict"]) == ("MLX on Metal", "FITS")
+    assert found["memory"]["parts"]["weights"] == found["packed"]["packed_bytes"] + 2 * found["packed"]["floats"]
+    found = msgspec.json.decode(kto("fit", folder, "--as", "t4-16gb", "--json").stdout)
+    assert found["verdict"] == "NO"
+    assert "Transformers cannot read" in found["because"]
 
 
 REFUSED_BY_MLX = {

@@ -6,7 +6,9 @@ from pathlib import Path
 from kto_tui import paths
 from kto_tui.catalog.config_file import read_config, untrainable
 from kto_tui.catalog.model import ModelSpec
-from kto_tui.catalog.weights import count_weights, read_tensors
+from kto_tui.catalog.packed import read_settings
+from kto_tui.catalog.tensors import read_tensors
+from kto_tui.catalog.weights import count_weights
 from kto_tui.errors import UserError
 
 
@@ -28,7 +30,7 @@ def read_local(folder: Path) -> ModelSpec:
     spec = read_config(folder, ModelSpec(id=where, title=folder.name or where, gated=False))
     if not tensors and not any(folder.glob("pytorch_model*.bin")):
         raise UserError("The model folder holds no weights", mend="Add its *.safetensors files", where=where)
-    return count_weights(spec, tensors, where)
+    return count_weights(spec, tensors, where, read_settings(folder))
 
 
 def read_cached(hub_id: str) -> ModelSpec:
@@ -47,6 +49,6 @@ def read_cached(hub_id: str) -> ModelSpec:
         return spec
     spec = read_config(snapshot, spec)
     try:
-        return count_weights(spec, read_tensors(snapshot), str(snapshot))
+        return count_weights(spec, read_tensors(snapshot), str(snapshot), read_settings(snapshot))
     except UserError:  # a download that is not complete yet; the shapes are known all the same
         return spec

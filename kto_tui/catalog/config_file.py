@@ -71,7 +71,7 @@ def read_config(folder: Path, spec: ModelSpec) -> ModelSpec:
     """
     file = folder / "config.json"
     try:
-        outer = _load(file)
+        outer = load_json(file)
         text = outer.get("text_config")
         inner = text if isinstance(text, dict) else {}
         config = outer | {key: value for key, value in inner.items() if value is not None}
@@ -105,7 +105,12 @@ def read_config(folder: Path, spec: ModelSpec) -> ModelSpec:
     return spec if inner else replace(spec, nf4_linear_params=_linear(spec))
 
 
-def _load(file: Path) -> dict[str, Any]:
+def load_json(file: Path) -> dict[str, Any]:
+    """The object in a JSON file that anybody may have written.
+
+    Raises:
+        OSError, ValueError, RecursionError: there is none, or it is too large or too deep.
+    """
     if file.exists() and not file.is_file():
         raise ValueError("not a regular file")
     with file.open("rb") as stream:

@@ -56,10 +56,27 @@ def causal_architectures() -> frozenset[str]:
     return frozenset(Path(__file__).with_name("causal_architectures.txt").read_text(encoding="ascii").split())
 
 
+class Packed(msgspec.Struct, frozen=True):
+    """What is kept of a checkpoint that MLX has quantised.
+
+    Attributes:
+        packed_bytes: of packed values and one-byte scales, which stay as they lie in the file.
+        floats: numbers beside them, scales and biases of groups among them, which are loaded in a run's precision.
+    """
+
+    packed_bytes: Annotated[int, msgspec.Meta(ge=0, le=10**14)]
+    floats: Annotated[int, msgspec.Meta(ge=0, le=10**14)]
+
+    def resident_bytes(self, element: int) -> int:
+        """In memory, a floating-point number taking ``element`` bytes."""
+        return self.packed_bytes + self.floats * element
+
+
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model; None means unknown. presets/models.toml explains the fields.
 
-    ``verified`` is said of catalog models only; ``quantised`` is a checkpoint's own quantisation method.
+    ``verified`` is said of catalog models only; ``quantised`` is a checkpoint's own quantisation method, and
+    ``packed`` what is kept of it where that is MLX's. ``parameters`` are those that quantised weights stand for.
     """
 
     id: Text
@@ -93,6 +110,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     use: Literal["fast iteration", "general", "reasoning", "multilingual and coding"] | None = None
     note: str = ""
     quantised: Text | None = None
+    packed: Packed | None = None
 
     def __hash__(self) -> int:
         """``config`` cannot be hashed; equal models have equal ids."""
@@ -110,9 +128,11 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def download_bytes(self) -> int | None:
-        """About what the hub's files hold: ``hub_bytes``, or two bytes a parameter."""
+        """About what the hub's files hold: ``hub_bytes``, or two bytes a parameter that is not packed."""
         if self.parameters is None or self.id.startswith("/"):
             return None
+        if self.packed is not None:
+            return self.packed.resident_bytes(2)
         return self.hub_bytes or 2 * self.parameters
 
     @property

@@ -22,7 +22,7 @@ MAY_LACK = {
     "chat_template",
     "note",
 }
-NEVER = {"quantised"}  # the catalog lists original models
+NEVER = {"quantised", "packed"}  # the catalog lists original models
 # What the published configs set to null, which TOML cannot say and the architecture's default contradicts.
 NULLS: dict[str, dict[str, None]] = {"mistral": {"sliding_window": None}}
 

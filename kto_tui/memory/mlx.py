@@ -107,8 +107,12 @@ def linears(model: ModelSpec) -> dict[str, tuple[int, int]] | None:
 def weight_bytes_mlx(model: ModelSpec, recipe: Recipe, *, element: int) -> float | None:
     """Bytes of the frozen model; None where its counts are unknown.
 
-    Under quantisation linear layers and embeddings have a scale and a bias for each 64 weights of an output, in the
-    model's own format; layers whose inputs are no multiple of 64 stay as they are (``mlx_lm.utils.quantize_model``).
+    Of a checkpoint that MLX has quantised they were counted in its files: what is packed stays, all else is loaded in
+    the run's precision (``kto_tui.backends.mlx.model``), a mixture's router biases in float32 aside.
+
+    Where the recipe quantises, linear layers and embeddings have a scale and a bias for each 64 weights of an output,
+    in the model's own format; layers whose inputs are no multiple of 64 stay as they are
+    (``mlx_lm.utils.quantize_model``).
 
     Args:
         model: what is trained.
@@ -117,6 +121,8 @@ def weight_bytes_mlx(model: ModelSpec, recipe: Recipe, *, element: int) -> float
     """
     if model.parameters is None:
         return None
+    if model.packed is not None:
+        return float(model.packed.resident_bytes(element))
     bits, layers = BITS.get(recipe.quantization), linears(model)
     if bits is None:
         return float(model.parameters * element)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from kto_tui.backends.fuse.tensors import Floats, Shard, count
+from kto_tui.catalog.packed import Settings, settings_of
 
 PACKED, SCALES, BIASES = ".weight", ".scales", ".biases"
 # What a layer's numbers become: the dtype of its scales; block formats have one-byte scales and no such dtype.
@@ -22,18 +23,23 @@ def layers(shard: Shard) -> list[str]:
     ]
 
 
-def settings(layer: str, quantization: Mapping[str, Any]) -> tuple[int, int, str]:
-    """(group size, bits, mode) of a layer, which may have its own."""
-    own = quantization.get(layer)
-    table = {**quantization, **own} if isinstance(own, Mapping) else quantization
-    return int(table["group_size"]), int(table["bits"]), str(table.get("mode", "affine"))
+def settings(layer: str, quantization: Mapping[str, Any]) -> Settings:
+    """Of a layer, which may have its own.
+
+    Raises:
+        ValueError: they are none of MLX's.
+    """
+    found = settings_of(layer, quantization)
+    if found is None:
+        raise ValueError(f"The settings by which {layer} is quantised are not known to MLX")
+    return found
 
 
 def outcome(shard: Shard, layer: str, quantization: Mapping[str, Any]) -> tuple[str, tuple[int, ...]]:
     """(dtype, shape) of a layer's weight once it is dequantised; the last axis is packed into 32-bit words."""
     *outer, words = shard.entries[layer + PACKED].shape
     dtype = shard.entries[layer + SCALES].dtype
-    bits = settings(layer, quantization)[1]
+    bits = settings(layer, quantization).bits
     return (dtype if dtype in {"F32", "F16", "BF16"} else BLOCK_DTYPE), (*outer, words * 32 // bits)
 
 
@@ -54,11 +60,13 @@ def dequantised(shard: Shard, layer: str, quantization: Mapping[str, Any]) -> Fl
         kind = {"U32": np.uint32, "F32": np.float32, "F16": np.float16}.get(entry.dtype, np.uint8)
         return mx.array(raw.view(kind)).reshape(entry.shape)
 
-    size, bits, mode = settings(layer, quantization)
+    how = settings(layer, quantization)
     biases = array(layer + BIASES) if layer + BIASES in shard.entries else None
     packed, scales = array(layer + PACKED), array(layer + SCALES)
     # On the processor: one layer at a time, and the same bits wherever it is done.
-    found = mx.dequantize(packed, scales, biases, group_size=size, bits=bits, mode=mode, stream=mx.cpu)
+    found = mx.dequantize(
+        packed, scales, biases, group_size=how.group_size, bits=how.bits, mode=how.mode, stream=mx.cpu
+    )
     values = np.array(found.astype(mx.float32))
     if values.size != count(outcome(shard, layer, quantization)[1]):
         raise ValueError(f"{layer} has another size than its settings say")

@@ -120,6 +120,19 @@ def test_weights_quantised_by_mlx_are_dequantised(checkpoint: Checkpoint, tmp_pa
     assert gap(mlx_logits(mlx_lm.load(str(tmp_path / "fused"))[0]), expected) < 1e-3
 
 
+def test_a_layers_own_settings_name_no_mode_of_others(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """As in checkpoints of gpt-oss: experts in mxfp4, attention affine."""
+
+    def chosen(path: str, _: object) -> bool | dict[str, int]:
+        return {"group_size": 64, "bits": 8} if path.endswith("q_proj") else path.endswith("up_proj")
+
+    folder = tmp_path / "quantised"
+    mlx_lm.convert(str(checkpoint("llama")), str(folder), quantize=True, q_mode="mxfp4", quant_predicate=chosen)
+    model = tuned(folder)
+    fuse(run_of(folder, model), tmp_path / "fused", unheard)
+    assert gap(mlx_logits(mlx_lm.load(str(tmp_path / "fused"))[0]), mlx_logits(model)) < 1e-2
+
+
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-(2.0**126), max_value=2.0**126)))
 def test_numbers_are_rounded_as_torch_rounds(values: list[float]) -> None:
     array = np.array(values, np.float32)

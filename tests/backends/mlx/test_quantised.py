@@ -14,7 +14,9 @@ from mlx.utils import tree_flatten
 from kto_tui.backends.mlx.device import Device
 from kto_tui.backends.mlx.lora import adapted, attach, parameter_counts
 from kto_tui.backends.mlx.model import load_base
+from kto_tui.catalog import read_local
 from kto_tui.errors import UserError
+from kto_tui.memory.mlx import weight_bytes_mlx
 from tests.backends.kto.conftest import Bench
 from tests.backends.mlx.models import gap, mlx_logits
 from tests.backends.mlx.trainings import FP32, RECIPE, mlx_trainer, take_steps
@@ -76,6 +78,8 @@ def test_a_quantised_folder_computes_in_the_precision_of_the_run(
     bf16 = Device("cpu", mx.bfloat16, "bf16")
     for device in (FP32, bf16):
         base = load_base(folder, RECIPE, device, "tiny")
+        held = sum(each.nbytes for _, each in tree_flatten(base.model.parameters()))
+        assert weight_bytes_mlx(read_local(folder), RECIPE, element=device.dtype.size) == held
         assert {each.dtype for _, each in tree_flatten(base.model.parameters())} == {device.dtype, mx.uint32}
         assert base.model(mx.array([[1, 2, 3]])).dtype == device.dtype
         rounded = device is bf16 and stored == "float16"

@@ -78,8 +78,9 @@ WITHOUT, DEEP = 1.5, 8
 # Arrays of the size of float32 logits: of tiles under way, and of a pack no larger than one; with a gradient and
 # without, where under bf16 the logits come as the model gives them besides.
 HEAD, HEAD_ALONE = (17.0, 5.0), {4: (8.0, 3.0), 2: (8.0, 3.5)}
-# A layer's weights in float32 that DoRA takes the norms of; gradients and temporaries of the optimizer's update.
-DORA_WEIGHTS, UPDATE = 1.0, 3.0
+# A layer's weights in float32 that DoRA takes the norms of. The optimizer's update is one compiled pass: gradients,
+# and the new adapters and moments beside the old.
+DORA_WEIGHTS, UPDATE = 1.0, 4.0
 
 
 def outside_mlx() -> float:
@@ -247,7 +248,7 @@ def _backward(known: Known, weights: float, adapter: float, packs: int, layers: 
 
 
 def _update(weights: float, adapter: float) -> Parts:
-    """The optimizer's update of all parameters at once: gradients, clipped ones, and everything old and new."""
+    """The optimizer's update of all parameters at once."""
     return Parts(weights, adapter, UPDATE * adapter, 2 * adapter, 0.0, 0.0, 0.0)
 
 

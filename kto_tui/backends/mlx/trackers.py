@@ -55,7 +55,7 @@ class TensorBoard:
         self._writer = EventFileWriter(str(followed.run.path / FOLDER))
         if resumed is not None:
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-            self._writer.add_event(event_pb2.Event(step=resumed + 1, session_log=start))
+            self._writer.add_event(event_pb2.Event(step=resumed + 1, wall_time=time.time(), session_log=start))
         for name, shown in (("args", followed.settings), ("model_config", followed.model)):
             self._add(
                 0,

@@ -48,5 +48,4 @@ def _mlx(recipe: Recipe) -> tuple[Rule, ...]:
          "auto, bf16 or fp32"),
         (recipe.optimizer != "adamw_torch", "optimizer", f"{recipe.optimizer} needs a CUDA device; MLX has AdamW",
          "adamw_torch"),
-        (recipe.report_to != "none", "report_to", "The backend mlx sends curves to no tracker yet", "none"),
     )  # fmt: skip

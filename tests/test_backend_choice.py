@@ -96,7 +96,6 @@ def test_nothing_starts_that_the_backend_would_refuse(monkeypatch: pytest.Monkey
         ("mlx", "quantization", "nf4"),
         ("mlx", "precision", "fp16"),
         ("mlx", "optimizer", "paged_adamw_8bit"),
-        ("mlx", "report_to", "tensorboard"),
         ("hf", "method", "sft"),
         ("hf", "use_dora", True),
         ("hf", "quantization", "int4"),

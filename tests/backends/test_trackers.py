@@ -1,7 +1,8 @@
-"""A tracker gets what the trainer logs and the held-out figures, and whatever befalls it the training goes on."""
+"""Under the TRL backend a tracker's client is Transformers' own integration, fed by the trainer's callbacks."""
 
-import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,12 +10,12 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.integrations import integration_utils
 
 from kto_tui.backends.base import Job
-from kto_tui.backends.hf import trackers
-from kto_tui.backends.hf.trackers import PACKAGES, Tracker, tracked
-from kto_tui.errors import UserError
-from kto_tui.recipe import Recipe, field_named
+from kto_tui.backends.hf import trackers as integrations
+from kto_tui.backends.hf.trackers import TrackerCallback
+from kto_tui.backends.training.trackers import PACKAGES, Tracker
+from kto_tui.recipe import Recipe
 from kto_tui.runs.config import RunConfig
-from kto_tui.runs.events import AnyEvent, Evaluated, Noted
+from kto_tui.runs.events import AnyEvent, Evaluated, Noted, Resumed
 from kto_tui.runs.folder import RunFolder
 
 
@@ -26,15 +27,16 @@ class Followed(TrainerCallback):
 
     def __init__(self) -> None:
         Followed.told = []
+        self.tb_writer: Any = None
         self._take("__init__", None)
 
     def _take(self, name: str, what: Any) -> None:
         Followed.told.append((name, what))
         if name == self.broken:
-            raise ConnectionError("no network\nat all")
+            raise ConnectionError("no network")
 
-    def on_train_begin(self, args: TrainingArguments, *_: Any, **__: Any) -> None:
-        self._take("begin", args.run_name)
+    def on_train_begin(self, args: TrainingArguments, *_: Any, model: Any, **__: Any) -> None:
+        self._take("begin", (args.run_name, args.project, model, self.tb_writer))
 
     def on_log(self, *_: Any, logs: dict[str, float], **__: Any) -> None:
         self._take("log", logs)
@@ -43,101 +45,62 @@ class Followed(TrainerCallback):
         self._take("end", None)
 
 
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[AnyEvent]:
-    monkeypatch.setattr(trackers, "INTEGRATION_TO_CALLBACK", dict.fromkeys(PACKAGES, Followed))
-    monkeypatch.setattr(trackers, "installed", lambda _package: "1.0")
+@pytest.fixture(autouse=True)
+def _integrations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(integrations, "INTEGRATION_TO_CALLBACK", dict.fromkeys(PACKAGES, Followed))
     monkeypatch.setattr(Followed, "broken", "")
-    for name in ("TENSORBOARD_LOGGING_DIR", "WANDB_DIR", "WANDB_NAME", "WANDB_RUN_ID", "WANDB_RESUME"):
-        monkeypatch.setenv(name, "")
-    monkeypatch.setenv("WANDB_LOG_MODEL", "end")
-    monkeypatch.setenv("WANDB_WATCH", "all")
-    monkeypatch.setenv("WANDB_PROJECT", "mine")
-    return []
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "tensorboard"))
+    writer = lambda folder, purge_step: (folder, purge_step)  # noqa: E731
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=writer))
 
 
-def job(folder: Path, told: list[AnyEvent], tracker: str = "tensorboard") -> Job:
-    recipe = Recipe(report_to=tracker)  # type: ignore[arg-type]
-    return Job(RunFolder(folder), RunConfig(model="m", data="d", recipe=recipe), told.append, lambda: None)
-
-
-def train(one: Job, callbacks: list[Tracker], folder: Path) -> None:
+def train(folder: Path, told: list[AnyEvent], *before: AnyEvent) -> None:
     """The calls of a trainer, in its order, and a held-out evaluation after its end."""
+    run = RunFolder(folder / "bold-fox")
+    config = RunConfig(model="m", data="d", recipe=Recipe(report_to="tensorboard"))
+    tracker = Tracker("tensorboard", Job(run, config, told.append, lambda: None))
+    for event in before:
+        tracker.emit(event)
     args = TrainingArguments(output_dir=str(folder), report_to="none", use_cpu=True)
-    state, control = TrainerState(), TrainerControl()
-    for callback in callbacks:
-        callback.on_train_begin(args, state, control, model=None)
-        callback.on_log(args, state, control, logs={"loss": 0.5})
-        callback.on_train_end(args, state, control)
-    one.emit(Evaluated(step=1, rows=16, accuracy=0.75, margin=0.5))
+    state, control = TrainerState(global_step=4), TrainerControl()
+    callback = TrackerCallback(tracker, run)
+    callback.on_train_begin(args, state, control, model="the model")
+    callback.on_log(args, state, control, logs={"loss": 0.5})
+    callback.on_train_end(args, state, control)
+    tracker.emit(Evaluated(step=4, rows=16, accuracy=0.75, margin=0.5))
+    tracker.close()
 
 
-def test_every_choice_of_the_recipe_is_an_integration_of_transformers() -> None:
-    assert {"none", *PACKAGES} == set(field_named("report_to").choices)
+def test_transformers_has_an_integration_for_every_tracker() -> None:
     assert set(PACKAGES) <= set(integration_utils.INTEGRATION_TO_CALLBACK)
 
 
-def test_without_a_tracker_nothing_is_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("WANDB_DIR", raising=False)
-    asked = job(tmp_path, [], "none")
-    with tracked(asked) as (same, callbacks):
-        assert same is asked
-        assert callbacks == []
-    assert "WANDB_DIR" not in os.environ
-
-
-@pytest.mark.parametrize("name", PACKAGES)
-def test_a_missing_package_is_told_before_anything_is_done(name: str, tmp_path: Path) -> None:
-    if trackers.installed(PACKAGES[name]) is not None:
-        pytest.skip(f"{name} is installed here")
-    with pytest.raises(UserError, match="is not installed") as caught, tracked(job(tmp_path, [], name)):
-        pytest.fail("nothing may begin")
-    assert f"python -m pip install {PACKAGES[name]}" in str(caught.value)
-
-
-def test_steps_and_heldout_figures_are_handed_on(tmp_path: Path, told: list[AnyEvent]) -> None:
-    folder = tmp_path / "bold-fox"
-    with tracked(job(folder, told)) as (one, callbacks):
-        train(one, callbacks, tmp_path)
+def test_steps_and_heldout_figures_are_handed_on_with_transformers_names(tmp_path: Path) -> None:
+    told: list[AnyEvent] = []
+    train(tmp_path, told)
     assert Followed.told == [
         ("__init__", None),
-        ("begin", "bold-fox"),
+        ("begin", ("bold-fox", "kto-tui", "the model", None)),
         ("log", {"loss": 0.5}),
         ("log", {"eval_accuracy": 0.75, "eval_margin": 0.5}),
         ("end", None),
     ]
-    assert told == [Evaluated(step=1, rows=16, accuracy=0.75, margin=0.5)]
+    assert [type(event) for event in told] == [Evaluated]
 
 
-def test_files_lie_in_the_run_and_the_model_is_never_sent(tmp_path: Path, told: list[AnyEvent]) -> None:
-    with tracked(job(tmp_path / "bold-fox", told, "wandb")):
-        assert os.environ["TENSORBOARD_LOGGING_DIR"] == str(tmp_path / "bold-fox" / "tensorboard")
-        assert os.environ["WANDB_DIR"] == str(tmp_path / "bold-fox")
-        assert (os.environ["WANDB_RUN_ID"], os.environ["WANDB_PROJECT"]) == ("bold-fox", "mine")
-        assert os.environ["WANDB_LOG_MODEL"] == os.environ["WANDB_WATCH"] == "false"
+def test_tensorboard_forgets_the_steps_that_are_done_again(tmp_path: Path) -> None:
+    train(tmp_path, [], Resumed(step=3))
+    assert Followed.told[1] == ("begin", ("bold-fox", "kto-tui", "the model", (str(tmp_path / "tensorboard"), 4)))
 
 
 @pytest.mark.parametrize("broken", ["__init__", "begin", "log", "end"])
-def test_a_tracker_that_fails_is_noted_once_and_left_alone(
-    broken: str, tmp_path: Path, told: list[AnyEvent], monkeypatch: pytest.MonkeyPatch
+def test_an_integration_that_fails_is_noted_once_and_left_alone(
+    broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    told: list[AnyEvent] = []
     monkeypatch.setattr(Followed, "broken", broken)
-    with tracked(job(tmp_path, told)) as (one, callbacks):
-        train(one, callbacks, tmp_path)
+    train(tmp_path, told)
     notes = [event for event in told if isinstance(event, Noted)]
     assert [note.text for note in notes] == ["tensorboard is not followed any more (no network); the training goes on"]
     assert any(isinstance(event, Evaluated) for event in told)
     assert Followed.told[-1][0] == broken
-
-
-def test_a_training_that_fails_closes_its_tracker(tmp_path: Path, told: list[AnyEvent]) -> None:
-    args = TrainingArguments(output_dir=str(tmp_path), report_to="none", use_cpu=True)
-
-    def fail() -> None:
-        with tracked(job(tmp_path, told)) as (_, callbacks):
-            callbacks[0].on_train_begin(args, TrainerState(), TrainerControl())
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        fail()
-    assert Followed.told[-1] == ("end", None)

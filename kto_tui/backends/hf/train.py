@@ -1,14 +1,13 @@
 """One KTO run on TRL from rows to adapter."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from peft import LoraConfig
-from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
+from transformers import PreTrainedTokenizerBase, PrinterCallback
 from trl import KTOConfig
 
 from kto_tui.backends.base import Job
@@ -23,7 +22,7 @@ from kto_tui.backends.hf.kto.scorer import without_gradient
 from kto_tui.backends.hf.model import load_model
 from kto_tui.backends.hf.peak import prediction, reading
 from kto_tui.backends.hf.relief import release
-from kto_tui.backends.hf.trackers import tracked
+from kto_tui.backends.hf.trackers import TrackerCallback
 from kto_tui.backends.training.adapter_folder import save_adapter
 from kto_tui.backends.training.answers import Sampler, fixed_prompts
 from kto_tui.backends.training.changes import last_step
@@ -36,6 +35,7 @@ from kto_tui.backends.training.resume import facts, newest
 from kto_tui.backends.training.rewards import HeldoutRewards
 from kto_tui.backends.training.rows import PreparedRows, prepare_rows
 from kto_tui.backends.training.tokenizer import load_tokenizer
+from kto_tui.backends.training.trackers import Tracker, tracked
 from kto_tui.data.sources import Source, open_source
 from kto_tui.errors import UserError
 from kto_tui.paths import cache_home
@@ -174,11 +174,11 @@ def _load(job: Job) -> tuple[Source, Device, Path, PreTrainedTokenizerBase, Prep
 def train(job: Job) -> Action | None:
     """Train ``job`` to its end or until asked to stop; see ``kto_tui.backends.base.Backend``."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    with tracked(job) as (followed, trackers):
-        return _train(followed, trackers)
+    with tracked(job) as (followed, tracker):
+        return _train(followed, tracker)
 
 
-def _train(job: Job, trackers: Sequence[TrainerCallback]) -> Action | None:
+def _train(job: Job, tracker: Tracker | None) -> Action | None:
     source, device, folder, tokenizer, rows, probe, model = _load(job)
     recipe, known = job.config.recipe, job.run.read_state()
     belongs = facts(job, source, rows, folder, f"{device.type} {device.precision}")
@@ -206,7 +206,9 @@ def _train(job: Job, trackers: Sequence[TrainerCallback]) -> Action | None:
         callback = EventCallback(job, trainer.model, device, points, lambda: probe.report(rows.windows[next_window]))
         at_intervals = IntervalCallback(job, known, measures, points.exclude)
         saves = SaveCallback(job, trainer, points, belongs, saved, at_intervals.changes.intervals)
-        for one in (callback, at_intervals, saves, *trackers):
+        # After the event log, and before what is measured as training begins.
+        trackers = [] if tracker is None else [TrackerCallback(tracker, job.run)]
+        for one in (callback, *trackers, at_intervals, saves):
             trainer.add_callback(one)
         if saved is not None and saved.step >= last_step(job, trainer.planned_steps()):
             trainer.restore_done(saved.path)

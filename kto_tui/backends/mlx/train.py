@@ -23,6 +23,7 @@ from kto_tui.backends.mlx.model import Base, load_base
 from kto_tui.backends.mlx.peak import probe_of
 from kto_tui.backends.mlx.peft_format import readme, weight_names, why_no_peft, write_adapter
 from kto_tui.backends.mlx.ranks import Ranks
+from kto_tui.backends.mlx.trackers import Followed
 from kto_tui.backends.mlx.trainer import Trainer
 from kto_tui.backends.training.adapter_folder import save_adapter
 from kto_tui.backends.training.answers import Sampler, fixed_prompts
@@ -34,6 +35,7 @@ from kto_tui.backends.training.resume import facts, newest, same_windows
 from kto_tui.backends.training.rows import PreparedRows, prepare_rows
 from kto_tui.backends.training.saving import Saver
 from kto_tui.backends.training.tokenizer import load_tokenizer
+from kto_tui.backends.training.trackers import Tracker, tracked
 from kto_tui.data.sources import Source, open_source
 from kto_tui.runs.control import Action
 from kto_tui.runs.events import Noted, PhaseEntered, Resumed, TrainingStarted
@@ -54,8 +56,9 @@ class Loaded(msgspec.Struct, frozen=True):
 def train(job: Job) -> Action | None:
     """Train ``job`` to its end or until asked to stop; see ``kto_tui.backends.base.Backend``."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    loaded, probe = _load(job)
-    return _train(job, loaded, probe)
+    with tracked(job) as (followed, tracker):
+        loaded, probe = _load(followed)
+        return _train(followed, loaded, probe, tracker)
 
 
 def _load(job: Job) -> tuple[Loaded, Callable[[Any], None]]:
@@ -79,7 +82,7 @@ def _load(job: Job) -> tuple[Loaded, Callable[[Any], None]]:
     return Loaded(source, device, folder, tokenizer, rows, base), probe
 
 
-def _train(job: Job, here: Loaded, probe: Callable[[Any], None]) -> Action | None:
+def _train(job: Job, here: Loaded, probe: Callable[[Any], None], tracker: Tracker | None) -> Action | None:
     rows, known = here.rows, job.run.read_state()
     belongs = facts(job, here.source, rows, here.folder, f"mlx {here.device.type} {here.device.precision}")
     saved = newest(job, belongs, known)
@@ -87,7 +90,7 @@ def _train(job: Job, here: Loaded, probe: Callable[[Any], None]) -> Action | Non
     trainer, passes = build_trainer(job, here.base, rows, here.device, here.folder, Ranks())
     measures = Measures(job, heldout_of(job, trainer, passes, rows), _sampler(job, here, passes))
     measures.ask_base(known)
-    points, changes = Points(job), Changes(job, known)
+    points, changes = Points(job, None if tracker is None else tracker.log), Changes(job, known)
     saver = Saver(
         job,
         lambda into: checkpoint.write(trainer, into, seconds=points.unlogged_seconds()),
@@ -100,6 +103,8 @@ def _train(job: Job, here: Loaded, probe: Callable[[Any], None]) -> Action | Non
     ended: Action | None = None
     if saved is not None:
         points.carry(checkpoint.restore(trainer, saved.path, same_rows=same_windows(saved, belongs)))
+    if tracker is not None:
+        tracker.begin(_followed(job, here, trainer).open)
     if trainer.progress.step < last_step(job, trainer.total_steps):
         job.enter("training")
         _announce(job, here, trainer)
@@ -172,6 +177,11 @@ def _announce(job: Job, here: Loaded, trainer: Trainer) -> None:
             total_parameters=every,
         )
     )
+
+
+def _followed(job: Job, here: Loaded, trainer: Trainer) -> Followed:
+    settings = {**msgspec.to_builtins(job.config.recipe), "model": job.config.model, "backend": "mlx"}
+    return Followed(job.run, settings, here.base.config, parameter_counts(trainer.model)[1])
 
 
 def _after_step(job: Job, first: Callable[[], None]) -> Callable[[], None]:

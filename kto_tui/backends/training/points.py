@@ -1,7 +1,7 @@
 """Points of the curves: a training's figures under the event log's names, with its speed since the last one."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from kto_tui.backends.base import Job
 from kto_tui.runs.events import StepCompleted, finite
@@ -12,10 +12,12 @@ class Points:
 
     Args:
         job: the run.
+        follow: told each point besides, by TRL's names.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, follow: Callable[[int, Mapping[str, float]], None] | None = None) -> None:
         self._job = job
+        self._follow = follow
         self._since = time.monotonic()
         self._excluded = 0.0
 
@@ -69,3 +71,5 @@ class Points:
                 tokens_per_second=None if tokens is None or seconds <= 0 else round(tokens / seconds, 1),
             )
         )
+        if self._follow is not None:
+            self._follow(step, logs if epoch is None else {**logs, "epoch": epoch})

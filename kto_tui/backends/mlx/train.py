@@ -128,7 +128,7 @@ def _finish(
         lambda into: _write(here, trainer, job, into, peft=reason is None),
         base=here.folder,
         steps=done,
-        readme=readme(job, here.folder, done, here.base.bits, peft=reason is None),
+        readme=readme(job, here.folder, done, here.base.quantised, peft=reason is None),
     )
     # What was learnt is safe now: a request from here on only skips the rest, as does an earlier process's work.
     for already, phase, take in (
@@ -166,13 +166,12 @@ def _sampler(job: Job, here: Loaded, passes: Passes) -> Sampler:
 def _announce(job: Job, here: Loaded, trainer: Trainer) -> None:
     trained, every = parameter_counts(trainer.model)
     name = mx.device_info().get("device_name") if here.device.type == "metal" else None
+    weights = [] if here.base.quantised is None else [here.base.quantised.word]
     job.emit(
         TrainingStarted(
             total_steps=trainer.total_steps,
             device=str(name or here.device.type),
-            precision=here.device.precision
-            if here.base.bits is None
-            else f"{here.base.bits}-bit, {here.device.precision}",
+            precision=", ".join([*weights, here.device.precision]),
             trainable_parameters=trained,
             total_parameters=every,
         )

@@ -196,11 +196,13 @@ class AllocatorRead(Event, frozen=True, kw_only=True, gc=False, tag="allocator_r
         active_bytes: in arrays that are in use.
         cache_bytes: freed and kept for reuse; not part of ``active_bytes``.
         peak_bytes: most that was active since the process began or the peak was reset.
+        step: optimizer steps done, of which not each may be a point of the curves.
     """
 
     active_bytes: int
     cache_bytes: int
     peak_bytes: int
+    step: int | None = None
 
 
 class PeakMeasured(Event, frozen=True, kw_only=True, tag="peak_measured"):

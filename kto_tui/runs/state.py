@@ -59,6 +59,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     """What a screen or command shows of a run beside its curves; never stored, always rebuilt from the events.
 
     Attributes:
+        reached: the farthest step that any other event than a point of the curves tells of.
         recent: time and step of the newest points of the curves, for the speed.
         joules: that the GPU drew while its gauges were read; None where it does not say.
         allocator_peak_bytes: the highest of all training processes.
@@ -70,6 +71,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     data: DataPrepared | None = None
     training: TrainingStarted | None = None
     last_step: StepCompleted | None = None
+    reached: int = 0
     recent: tuple[tuple[float, int], ...] = ()
     resumed: Resumed | None = None
     adjustments: tuple[Adjusted, ...] = ()
@@ -88,7 +90,12 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def step(self) -> int:
-        """Optimizer steps done."""
+        """Optimizer steps done, as far as is known: not each is a point of the curves."""
+        return max(self.reached, self.logged_step)
+
+    @property
+    def logged_step(self) -> int:
+        """Optimizer steps that the curves tell of."""
         done = 0 if self.last_step is None else self.last_step.step
         return done if self.resumed is None else max(done, self.resumed.step)
 
@@ -154,6 +161,7 @@ def fold(state: RunState, events: Sequence[AnyEvent]) -> RunState:
         if isinstance(event, AllocatorRead):
             now["allocator"] = event
             now["allocator_peak_bytes"] = max(now["allocator_peak_bytes"] or 0, event.peak_bytes)
+            now["reached"] = max(now["reached"], event.step or 0)
             continue
         field, kept = _LATEST.get(type(event)), _LISTS.get(type(event))
         if field is not None:
@@ -168,8 +176,10 @@ def fold(state: RunState, events: Sequence[AnyEvent]) -> RunState:
                 lists["recent"] = []
             case PhaseEntered():
                 now["queued"] = None
+            case Evaluated() | Sampled() | CheckpointSaved() | Marked():
+                now["reached"] = max(now["reached"], event.step)
             case Resumed():
-                now["resumed"] = event
+                now |= {"resumed": event, "reached": event.step}
                 _forget_beyond(event.step, now, lists)
     now["last_event_at"] = events[-1].t
     lists["notes"] = lists["notes"][-KEPT_NOTES:]

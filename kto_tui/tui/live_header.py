@@ -54,8 +54,8 @@ def progress(state: RunState, word: Status, mean_speed: float | None, width: int
     if last is None:
         return Content(f" {_after(state)}{state.phase or 'starting'} ...")
     total = state.total_steps or last.total_steps
-    share = last.step / total if total else 0.0
-    begin = f" step {last.step}/{total} ".ljust(2 * len(str(total)) + len(" step / "))
+    share = state.step / total if total else 0.0
+    begin = f" step {state.step}/{total} ".ljust(2 * len(str(total)) + len(" step / "))
     parts = [_Part(0, f" {share:4.0%}"), *_parts(state, mean_speed)]
     most = width - len(begin) - BAR[0]
     while sum(len(part.text) for part in parts) > most and (least := max(parts)).rank:
@@ -69,7 +69,8 @@ def _parts(state: RunState, mean_speed: float | None) -> list[_Part]:
     """What may stand behind the bar, in the order in which it stands there."""
     last, parts = state.last_step, []
     if last is not None and last.epoch is not None:
-        parts.append(_Part(4, f"  epoch {last.epoch:.2f}"))
+        # The point of the curves may be some steps old.
+        parts.append(_Part(4, f"  epoch {last.epoch * state.step / max(1, last.step):.2f}"))
     now = None if last is None else last.tokens_per_second
     parts.append(_Part(2, f"  {units.metric(now, 0):>4} tok/s"))
     if mean_speed is not None:

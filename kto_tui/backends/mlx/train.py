@@ -109,7 +109,7 @@ def _train(job: Job, here: Loaded, probe: Callable[[Any], None], tracker: Tracke
         job.enter("training")
         _announce(job, here, trainer)
         window = rows.windows[trainer.progress.step % len(rows.windows)]
-        after = _after_step(job, lambda: probe(window))
+        after = _after_step(job, trainer, lambda: probe(window))
         ended = Loop(job, known, trainer, measures, points, saver, changes, after).run()
         if ended in {"pause", "abort"}:
             return ended
@@ -183,13 +183,13 @@ def _followed(job: Job, here: Loaded, trainer: Trainer) -> Followed:
     return Followed(job.run, settings, here.base.config, parameter_counts(trainer.model)[1])
 
 
-def _after_step(job: Job, first: Callable[[], None]) -> Callable[[], None]:
+def _after_step(job: Job, trainer: Trainer, first: Callable[[], None]) -> Callable[[], None]:
     """Called after every step: reads the allocator, and measures the first step."""
     gauges, pending = AllocatorGauges(job.emit, allocator), [first]
 
     def after() -> None:
         while pending:
             pending.pop()()
-        gauges.tick()
+        gauges.tick(trainer.progress.step)
 
     return after

@@ -33,6 +33,7 @@ METRICS = {
 }
 HELDOUT = {"heldout": "accuracy", "heldout_loss": "loss"}
 NONE = "-"
+WEIGHTS = "Label weights"
 PICTURED = ("loss", "margin", "kl", "heldout")
 # Of runs that all imitate and so have no rewards.
 PICTURED_SFT = ("loss", "heldout_loss", "grad_norm", "learning_rate")
@@ -154,7 +155,7 @@ def choices(one: Reading) -> dict[str, str]:
         )
         told["Rows held out"] = str(data.heldout_rows)
         if labelled:
-            told["Label weights"] = f"{data.desirable_weight:g} : {data.undesirable_weight:g}"
+            told[WEIGHTS] = f"{data.desirable_weight:g} : {data.undesirable_weight:g}"
     if state.training is not None:
         told |= {"Device": state.training.device, "Trained in": state.training.precision}
     if state.started is not None:
@@ -167,7 +168,14 @@ def differences(readings: Sequence[Reading]) -> dict[str, list[str]]:
     each = [choices(one) for one in readings]
     names = dict.fromkeys(name for told in each for name in told)
     unlike = (name for name in names if len({told[name] for told in each if name in told}) > 1)
-    return {name: [told.get(name, units.UNKNOWN) for told in each] for name in unlike}
+    return {
+        name: [told.get(name, _unsaid(one, name)) for one, told in zip(readings, each, strict=True)] for name in unlike
+    }
+
+
+def _unsaid(one: Reading, name: str) -> str:
+    """For a choice that a run does not tell: an SFT run has no weights."""
+    return NONE if name == WEIGHTS and imitates(one.state) else units.UNKNOWN
 
 
 def curve(one: Reading, metric: str) -> list[tuple[float, float | None]]:

@@ -161,9 +161,10 @@ def fold(state: RunState, events: Sequence[AnyEvent]) -> RunState:
         if isinstance(event, AllocatorRead):
             now["allocator"] = event
             now["allocator_peak_bytes"] = max(now["allocator_peak_bytes"] or 0, event.peak_bytes)
-            now["reached"] = max(now["reached"], event.step or 0)
+            now["reached"] = max(now["reached"], _told_step(event))
             continue
         field, kept = _LATEST.get(type(event)), _LISTS.get(type(event))
+        now["reached"] = max(now["reached"], _told_step(event))
         if field is not None:
             now[field] = event.phase if isinstance(event, PhaseEntered) else event
         if kept is not None:
@@ -176,8 +177,6 @@ def fold(state: RunState, events: Sequence[AnyEvent]) -> RunState:
                 lists["recent"] = []
             case PhaseEntered():
                 now["queued"] = None
-            case Evaluated() | Sampled() | CheckpointSaved() | Marked():
-                now["reached"] = max(now["reached"], event.step)
             case Resumed():
                 now |= {"resumed": event, "reached": event.step}
                 _forget_beyond(event.step, now, lists)
@@ -185,6 +184,12 @@ def fold(state: RunState, events: Sequence[AnyEvent]) -> RunState:
     lists["notes"] = lists["notes"][-KEPT_NOTES:]
     lists["recent"] = lists["recent"][-RECENT_STEPS - 1 :]
     return RunState(**now | {name: tuple(items) for name, items in lists.items()})
+
+
+def _told_step(event: AnyEvent) -> int:
+    """The step at which ``event`` happened, 0 where it does not say; steps of the curves and resumes aside."""
+    told = AllocatorRead | Evaluated | Sampled | CheckpointSaved | Marked
+    return (event.step or 0) if isinstance(event, told) else 0
 
 
 def _drawn(joules: float | None, before: GaugesRead | None, now: GaugesRead) -> float | None:

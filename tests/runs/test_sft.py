@@ -1,5 +1,6 @@
 """An SFT run in words, tables and verdicts: its held-out loss takes the place of what only KTO has."""
 
+import msgspec
 import pytest
 
 from kto_tui import units
@@ -16,7 +17,7 @@ from kto_tui.runs.state import RunState, fold
 from kto_tui.runs.verdicts import Verdict, healthy, judge
 from kto_tui.tui.run_table import NARROW, cells, detail
 from tests.runs.made import made_run
-from tests.runs.sft_run import CONFIG, falling, sft_events
+from tests.runs.sft_run import CONFIG, PREPARED, falling, sft_events
 
 
 def reading(name: str = "calm-owl", **given: object) -> Reading:
@@ -66,6 +67,17 @@ def test_compared_with_a_kto_run_each_figure_says_what_it_is() -> None:
     assert "held-out loss" in picture([one, one])
     assert "reward margin" in picture([one, kto])
     assert "rewards" not in run_picture(one)
+
+
+def test_beside_runs_with_label_weights_it_has_none() -> None:
+    def weighed(name: str, weight: float) -> Reading:
+        data = msgspec.structs.replace(PREPARED, undesirable=160, desirable_weight=weight)
+        found = Reading(made_run(name, [data]))
+        found.read()
+        return found
+
+    found = differences([reading(), weighed("bold-fox", 1.0), weighed("dry-elk", 2.0), Reading(made_run("new-ant"))])
+    assert found["Label weights"] == ["-", "1 : 1", "2 : 1", units.UNKNOWN]
 
 
 def test_the_page_and_the_export_leave_nothing_blank() -> None:

@@ -11,7 +11,7 @@ from kto_tui.paths import with_tilde
 from kto_tui.recipe import FIELDS
 from kto_tui.recipe_text import show_value
 from kto_tui.runs.folder import RunFolder, find_run
-from kto_tui.runs.heldout_words import figure, highest_known, lowest_known, name_of
+from kto_tui.runs.heldout_words import figure, highest_known, lowest_known, name_of, tuned
 from kto_tui.runs.reading import Reading, highest, last, last_tenth
 from kto_tui.runs.report import imitates
 from kto_tui.runs.state import Status
@@ -85,7 +85,7 @@ def chosen(names: Sequence[str]) -> list[RunFolder]:
 def outcome(one: Reading) -> Outcome:
     """The figures of a run as far as it has come."""
     state, steps, gauges = one.state, one.curves.steps, one.curves.gauges
-    accuracies, losses = ([getattr(one, name) for one in state.evaluations] for name in ("accuracy", "loss"))
+    accuracies, losses = ([getattr(one, name) for one in tuned(state.evaluations)] for name in ("accuracy", "loss"))
     seconds, tokens = last(one.passed["seconds"]), last(one.passed["tokens"])
     # On a GPU all that is used; else what the allocator had, which a process's own memory may leave out.
     peaks = (highest(gauges["gpu_used_bytes"]), state.allocator_peak_bytes, highest(gauges["process_bytes"]))

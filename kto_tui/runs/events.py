@@ -126,7 +126,7 @@ class StepCompleted(Event, frozen=True, kw_only=True, gc=False, tag="step_comple
 
 
 class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
-    """What the held-out rows say.
+    """What the held-out rows say after ``step``; of step 0, the base model, for SFT alone: KTO's rewards begin at 0.
 
     Attributes:
         accuracy: KTO: share of rows whose reward has the sign of its label; None for SFT, as all rewards are.

@@ -8,7 +8,7 @@ from textual.content import Content
 from kto_tui import units
 from kto_tui.runs.config import RunConfig
 from kto_tui.runs.control import Action
-from kto_tui.runs.heldout_words import said
+from kto_tui.runs.heldout_words import said, tuned
 from kto_tui.runs.report import event_line
 from kto_tui.runs.state import OVER, RunState, Status
 
@@ -100,8 +100,8 @@ def _came_to(state: RunState, word: Status) -> str:
     """Where it ended, and the held-out figures where there are any."""
     of = f" of {state.total_steps}" if state.total_steps else ""
     parts = [f"{word} at step {state.step}{of}"]
-    if state.evaluations:
-        parts.append(said(state.evaluations[-1]))
+    if scored := tuned(state.evaluations):
+        parts.append(said(scored[-1]))
     if state.joules is not None:
         parts.append(units.energy(state.joules / 3600))
     return ", ".join(parts)

@@ -8,6 +8,7 @@ from kto_tui.recipe import Recipe
 from kto_tui.runs.compare import curve, differences, outcome, outcome_rows, picture, run_picture
 from kto_tui.runs.curves import Curves
 from kto_tui.runs.event_log import Tail
+from kto_tui.runs.events import Ended
 from kto_tui.runs.export import rows as exported
 from kto_tui.runs.overview import summarise
 from kto_tui.runs.page import markdown
@@ -15,6 +16,7 @@ from kto_tui.runs.reading import Reading
 from kto_tui.runs.report import event_line, step_line, summary_lines
 from kto_tui.runs.state import RunState, fold
 from kto_tui.runs.verdicts import Verdict, healthy, judge
+from kto_tui.tui.live_header import progress
 from kto_tui.tui.run_table import NARROW, cells, detail
 from tests.runs.made import made_run
 from tests.runs.sft_run import CONFIG, PREPARED, falling, sft_events
@@ -47,6 +49,17 @@ def test_lines_and_summary_have_the_loss_and_no_rewards() -> None:
     assert "loss 1.5" in step_line(state.last_step, state)
     assert not any(word in " ".join(filter(None, lines)) for word in ("margin", "KL", "accuracy", "undesirable"))
     assert summary_lines(state) == ["Held-out loss             before 2.600   after 1.700 of 40 rows"]
+
+
+def test_the_base_models_loss_is_no_outcome() -> None:
+    early = sft_events(falling()[:8], heldout=(2.6,))
+    assert summary_lines(fold(RunState(), early)) == ["Held-out loss             before 2.600   after — of 40 rows"]
+    one = summarise(made_run("calm-owl", early, config=CONFIG))
+    assert (one.heldout_loss, one.heldout_loss_best) == (None, None)
+    worse = reading("bold-fox", heldout=(1.6, 1.9, 1.7))
+    assert (outcome(worse).heldout_loss_best, outcome(worse).heldout_loss_last) == (1.7, 1.7)
+    ended = [*early, Ended(reason="stopped")]
+    assert str(progress(fold(RunState(), ended), "stopped", None, 80)) == " stopped at step 8 of 40"
 
 
 def test_the_list_of_runs_has_the_held_out_loss() -> None:
@@ -103,6 +116,7 @@ def test_a_healthy_run_is_called_so_and_no_rule_of_kto_speaks() -> None:
     ("losses", "heldout", "rule", "says"),
     [
         (falling(), (2.6, 1.9, 1.8, 2.0, 2.1), "heldout_loss_rising", "rose from 1.800 at step 20 to 2.100"),
+        (falling(), (1.6, 1.7, 1.8), "heldout_loss_rising", "Stop; next time lower learning_rate or add rows"),
         (falling()[::-1], (), "loss_rising", "learning_rate 1e-5 instead of 1e-4"),
         ([*falling(30), *[float("nan")] * 10], (), "steps_skipped", "no finite loss"),
     ],

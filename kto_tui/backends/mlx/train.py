@@ -88,7 +88,8 @@ def _train(job: Job, here: Loaded, probe: Callable[[Any], None], tracker: Tracke
     saved = newest(job, belongs, known)
     known = fold(known, [Resumed(step=0 if saved is None else saved.step)])
     trainer, passes = build_trainer(job, here.base, rows, here.device, here.folder, Ranks())
-    measures = Measures(job, heldout_of(job, trainer, passes, rows), _sampler(job, here, passes))
+    heldout = heldout_of(job, trainer, passes, rows)
+    measures = Measures(job, heldout, _sampler(job, here, passes))
     measures.ask_base(known)
     points, changes = Points(job, None if tracker is None else tracker.log), Changes(job, known)
     saver = Saver(
@@ -105,6 +106,8 @@ def _train(job: Job, here: Loaded, probe: Callable[[Any], None], tracker: Tracke
         points.carry(checkpoint.restore(trainer, saved.path, same_rows=same_windows(saved, belongs)))
     if tracker is not None:
         tracker.begin(_followed(job, here, trainer).open)
+    if saved is None and heldout is not None:
+        _score_base(job, measures, known)
     if trainer.progress.step < last_step(job, trainer.total_steps):
         job.enter("training")
         _announce(job, here, trainer)
@@ -114,6 +117,13 @@ def _train(job: Job, here: Loaded, probe: Callable[[Any], None], tracker: Tracke
         if ended in {"pause", "abort"}:
             return ended
     return _finish(job, here, trainer, measures, known, ended)
+
+
+def _score_base(job: Job, measures: Measures, known: RunState) -> None:
+    """The base model's held-out loss, unless it is known; under KTO its rewards are 0 by definition."""
+    if job.config.recipe.method == "sft" and all(one.step for one in known.evaluations):
+        job.enter("scoring the held-out rows")
+        measures.evaluate(0)
 
 
 def _finish(

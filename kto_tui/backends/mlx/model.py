@@ -13,6 +13,7 @@ from mlx_lm.utils import load_model, quantize_model
 
 from kto_tui.backends.mlx.device import Device
 from kto_tui.backends.mlx.rope import read_config
+from kto_tui.backends.mlx.told import correct, told
 from kto_tui.backends.training.model_files import room_for
 from kto_tui.catalog import resolve
 from kto_tui.catalog.mlx import COMPARED, folder_refusal, mlx_refusal
@@ -71,9 +72,10 @@ def load_base(folder: Path, recipe: Recipe, device: Device, model: str) -> Base:
     # mlx-lm has looked at generation_config.json for the tokens that end an answer, as Transformers does.
     kept = {"quantization", "quantization_config", "eos_token_id"}
     try:
-        changes = {name: value for name, value in config.items() if name not in kept}
+        changes = {name: value for name, value in told(config).items() if name not in kept}
         with room_for(model):
             loaded, found = load_model(folder, lazy=True, model_config=changes)
+            correct(loaded, config)
             rounded = _cast(loaded, device.dtype)
             loaded, found = _quantised(loaded, found, recipe)
             mx.eval(loaded.parameters())

@@ -117,6 +117,8 @@ def difference(config: Config) -> str | None:
     text = text_of(config)
     kind, rope = kind_of(text), rope_of(text)
     scaled = rope_kind(rope)
+    if _told_twice(text):
+        return "config.json has two different rotary settings, rope_scaling and rope_parameters"
     if (scaled not in PLAIN | {"dynamic"} and kind not in SCALING) or (
         scaled == "proportional" and not kind.startswith("gemma4")
     ):
@@ -161,6 +163,18 @@ def sliding_pattern(text: Config) -> int | None:
     full = [each == "full_attention" for each in types]
     found = full.index(True) + 1 if any(full) else 0
     return found if found and full == [(layer + 1) % found == 0 for layer in range(len(full))] else None
+
+
+def _told_twice(text: Config) -> bool:
+    """Whether settings stand at the top level too and differ: Transformers takes those, with the base beside them."""
+    top, nested = text.get("rope_scaling"), text.get("rope_parameters")
+    if not isinstance(top, Mapping) or not top or not isinstance(nested, Mapping) or not nested:
+        return False
+    if any(isinstance(each, Mapping) for each in nested.values()):
+        return False
+    base = {"rope_theta": text["rope_theta"]} if "rope_theta" in text else {}
+    both = (top.keys() | base.keys()) & nested.keys() - {"type", "rope_type"}
+    return rope_kind(top) != rope_kind(nested) or any(({**base, **top})[name] != nested[name] for name in both)
 
 
 def _same_longrope(text: Config, rope: Config) -> bool:

@@ -63,6 +63,20 @@ DIFFERENT: dict[str, tuple[dict[str, Any], str | None]] = {
     "its factor": ({"model_type": "phi3", "rope_scaling": LONG | {"factor": 8.0}, **CONTEXTS}, None),
     "another factor": ({"model_type": "phi3", "rope_scaling": LONG | {"factor": 9.0}, **CONTEXTS}, "longrope's factor"),
     "attention": ({"model_type": "phi3", "rope_scaling": LONG | {"attention_factor": 1.7}, **CONTEXTS}, "longrope's"),
+    "twice": (
+        {"model_type": "llama", "rope_scaling": YARN, "rope_parameters": {"rope_type": "default"}},
+        "two different",
+    ),
+    "twice the same": ({"model_type": "llama", "rope_scaling": YARN | {"type": "yarn"}, "rope_parameters": YARN}, None),
+    "twice, but for the base": (
+        {
+            "model_type": "llama",
+            "rope_theta": 5.0,
+            "rope_scaling": YARN,
+            "rope_parameters": YARN | {"rope_theta": 6.0},
+        },
+        "two different",
+    ),
     "proportional": ({"model_type": "llama", "rope_parameters": {"rope_type": "proportional"}}, "does not scale"),
     "activation": ({"model_type": "llama", "hidden_act": "gelu"}, "activation gelu"),
     "its other name": ({"model_type": "llama", "hidden_act": "swish"}, None),

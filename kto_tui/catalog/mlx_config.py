@@ -133,6 +133,23 @@ def difference(config: Config) -> str | None:
     return _of_family(kind, text)
 
 
+def by_itself(config: Config) -> str | None:
+    """What mlx-lm computes otherwise when it reads the folder by itself, and kto-tui tells it; None: nothing known."""
+    text = text_of(config)
+    kind, rope = kind_of(text), rope_of(text)
+    scaled = rope_kind(rope)
+    if scaled == "longrope" and rope.get("short_factor") != rope.get("long_factor"):
+        tokens = original_context(text, rope)
+        return f"takes the long factors of longrope in all rows, Transformers in those of more than {tokens} tokens"
+    one_mscale = bool(rope.get("mscale")) != bool(rope.get("mscale_all_dim"))
+    if scaled == "yarn" and (rope.get("attention_factor") is not None or one_mscale or not rope.get("truncate", True)):
+        return "computes YaRN otherwise than Transformers (attention_factor, mscale, truncate)"
+    types = text.get("layer_types")
+    if kind == "gemma3" and isinstance(types, list) and sliding_pattern(text) != text.get("sliding_window_pattern", 6):
+        return "takes every sixth layer for one that sees whole rows, config.json has others (layer_types)"
+    return None
+
+
 def _of_family(kind: str, text: Config) -> str | None:
     """What one architecture's module has written into it."""
     caps = ("attn_logit_softcapping", "final_logit_softcapping")

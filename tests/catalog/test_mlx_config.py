@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kto_tui.catalog import find, load_catalog, read_local
 from kto_tui.catalog.mlx import mlx_architectures, mlx_refusal
-from kto_tui.catalog.mlx_config import SCALING, SLIDING, WHOLE, difference, row_limit
+from kto_tui.catalog.mlx_config import SCALING, SLIDING, WHOLE, by_itself, difference, row_limit
 from kto_tui.catalog.model import MlxLimit
 from tests.catalog.folders import CONFIG, write_model
 
@@ -99,6 +99,24 @@ def test_the_longest_rows(config: dict[str, Any], limit: MlxLimit | None) -> Non
 @pytest.mark.parametrize(("config", "words"), DIFFERENT.values(), ids=DIFFERENT)
 def test_what_is_another_model(config: dict[str, Any], words: str | None) -> None:
     found = difference(config)
+    assert words is None if found is None else words is not None and words in found
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"model_type": "phi3", "rope_scaling": LONG}, "more than 4096 tokens"),
+        ({"model_type": "phi3", "rope_scaling": LONG | {"long_factor": [1.0]}}, None),
+        ({"model_type": "llama", "rope_parameters": YARN}, None),
+        ({"model_type": "llama", "rope_parameters": YARN | {"mscale": 0.7, "mscale_all_dim": 1.3}}, None),
+        ({"model_type": "llama", "rope_parameters": YARN | {"mscale": 0.7}}, "YaRN"),
+        ({"model_type": "gpt_oss", "rope_scaling": YARN | {"truncate": False}}, "YaRN"),
+        ({"model_type": "gemma3_text", "layer_types": ["sliding_attention", "full_attention"]}, "every sixth layer"),
+        ({"model_type": "gemma3_text"}, None),
+    ],
+)
+def test_what_mlx_lm_computes_otherwise_by_itself(config: dict[str, Any], words: str | None) -> None:
+    found = by_itself(config)
     assert words is None if found is None else words is not None and words in found
 
 

@@ -1,6 +1,5 @@
 """What mlx-lm would compute otherwise by itself it computes as Transformers does, or is refused."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,11 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from kto_tui.backends.fuse.__main__ import fuse
 from kto_tui.backends.mlx.model import load_base
-from kto_tui.backends.mlx.rope import normalised, read_config
+from kto_tui.backends.mlx.rope import read_config
 from kto_tui.errors import UserError
-from tests.backends.mlx.models import changed, gap, mlx_logits, torch_logits, transformers_model
+from tests.backends.mlx.models import changed, gap, mlx_logits, run_of, torch_logits, transformers_model, tuned
 from tests.backends.mlx.trainings import FP32, RECIPE
 
 Checkpoint = Callable[..., Path]
@@ -65,17 +65,6 @@ def test_longrope_as_the_hub_writes_it(checkpoint: Checkpoint, tmp_path: Path) -
     assert "max_length to 64" in caught.value.mend
 
 
-def test_a_folder_keeps_both_factors(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    """What is fused is written from this: Transformers chooses between them by the length of a row."""
-    folder = changed(checkpoint("phi3"), tmp_path / "model", rope_parameters=LONG)
-    load_base(folder, RECIPE, FP32, "phi3")
-    kept = normalised(json.loads((folder / "config.json").read_text()))
-    assert [kept["rope_scaling"][name] for name in ("short_factor", "long_factor")] == [
-        LONG["short_factor"],
-        LONG["long_factor"],
-    ]
-
-
 def test_gemma_3_has_whole_rows_in_other_layers_than_every_sixth(tmp_path: Path) -> None:
     torch.manual_seed(0)
     config = AutoConfig.for_model(
@@ -90,3 +79,15 @@ def test_gemma_3_has_whole_rows_in_other_layers_than_every_sixth(tmp_path: Path)
     assert gap(mlx_logits(load_base(folder, RECIPE, FP32, "gemma").model), expected) < 1e-4
     alone = mlx_lm.utils.load_model(folder, model_config=read_config(folder))[0]
     assert gap(mlx_logits(alone), expected) > 0.01
+
+
+def test_fused_it_is_the_same_model_for_transformers(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """In rows of both lengths: both factors stay; that mlx-lm by itself takes one is said."""
+    folder = changed(checkpoint("phi3"), tmp_path / "model", rope_parameters=LONG, original_max_position_embeddings=64)
+    model = tuned(folder)
+    done = fuse(run_of(folder, model), tmp_path / "fused", lambda _done, _all: None)
+    assert "long factors of longrope" in done.notes[0]
+    fused = transformers_model(tmp_path / "fused")
+    assert gap(torch_logits(fused), mlx_logits(model)) < 1e-4
+    rope = transformers_model(folder).config.rope_parameters
+    assert {name: fused.config.rope_parameters[name] for name in rope} == rope

@@ -191,10 +191,10 @@ def check_trainable(draft: Draft) -> None:
     require_training(backend)
     if draft.model is None:
         return
-    quantization = draft.overrides.get("quantization", "none")
+    quantization, recipe = draft.overrides.get("quantization", "none"), plan(draft).recipe
     # What the device has the training process knows better: here it is taken to have everything.
-    refusal = model_refusal(draft.model, backend, quantization) or refused(
-        plan(draft).recipe, "cuda", bf16=True, backend=backend
+    refusal = model_refusal(draft.model, backend, quantization, recipe.max_length) or refused(
+        recipe, "cuda", bf16=True, backend=backend
     )
     if refusal is not None:
         raise refusal

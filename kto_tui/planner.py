@@ -160,7 +160,7 @@ def _precision(hardware: Hardware, backend: str) -> tuple[str, str]:
 
 def _refusal(model: ModelSpec, recipe: Recipe, hardware: Hardware, backend: str) -> str | None:
     """Why the backend would refuse the settings, whatever memory they need; None where it would not."""
-    refusal = model_refusal(model, backend, recipe.quantization) or refused(
+    refusal = model_refusal(model, backend, recipe.quantization, recipe.max_length) or refused(
         recipe, hardware.device, bf16=hardware.precision != "fp16", backend=backend
     )
     if refusal is not None:

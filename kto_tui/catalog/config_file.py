@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from kto_tui.catalog.mlx_config import difference, row_limit
 from kto_tui.catalog.model import (
     LLAMA_LIKE,
     STRUCTURE,
@@ -102,6 +103,7 @@ def read_config(folder: Path, spec: ModelSpec) -> ModelSpec:
     if whole is not None and whole not in causal_architectures():  # it is loaded by this name, not by its text model's
         facts.model_type = whole
     spec = replace(_with_shapes(spec, facts), config=structure, quantised=method, note=note)
+    spec = replace(spec, mlx_limit=row_limit(outer), mlx_difference=difference(outer))
     return spec if inner else replace(spec, nf4_linear_params=_linear(spec))
 
 

@@ -8,6 +8,11 @@ from kto_tui.catalog.model import LLAMA_LIKE, ModelSpec
 from kto_tui.errors import UserError
 
 HF = 'backend to "hf"'
+LIMITS = {
+    "window": "Some layers look back {tokens} tokens, and mlx-lm has no such window",
+    "longrope": "Rows of more than {tokens} tokens have other rotary positions (longrope), which mlx-lm confuses",
+    "dynamic": "Rows of more than {tokens} tokens have other rotary positions (dynamic), which mlx-lm confuses",
+}
 # Ways of storing quantised weights that mlx-lm 0.32 takes as they are, and that gradients pass through: MLX's own
 # ("quantization" in config.json) and gpt-oss's. What it would unpack or convert while loading is refused: AWQ and GPTQ
 # for every backend (config_file.UNTRAINABLE), the others here.
@@ -51,12 +56,13 @@ def nothing_to_quantise(quantization: str, widths: Iterable[int], model: str) ->
     return UserError(f"{what} ({found})", mend="Set quantization to none", where=model)
 
 
-def mlx_refusal(model: ModelSpec, quantization: str = "none") -> UserError | None:
+def mlx_refusal(model: ModelSpec, quantization: str = "none", max_length: int | None = None) -> UserError | None:
     """Why MLX would refuse a model; None where it would not, or where nothing is known of it yet.
 
     Args:
         model: as far as it is known.
         quantization: the recipe's, by which the weights would be quantised while they are loaded.
+        max_length: tokens of the recipe's longest row; None: not known yet.
     """
     if model.model_type is not None and not _is_known(model):
         what = f"mlx-lm has no architecture {model.model_type}"
@@ -72,6 +78,12 @@ def mlx_refusal(model: ModelSpec, quantization: str = "none") -> UserError | Non
         return UserError(what, mend="Set quantization to none", where=model.id)
     if quantization != "none" and (widths := _widths(model)) and not any(width % GROUP == 0 for width in widths):
         return nothing_to_quantise(quantization, widths, model.id)
+    if model.mlx_difference is not None:
+        what = f"{model.mlx_difference}: it would train another model than Transformers runs"
+        return UserError(what, mend=f"Choose another model, or set {HF}", where=model.id)
+    if (limit := model.mlx_limit) is not None and max_length is not None and max_length > limit.tokens:
+        what = f"{LIMITS[limit.cause].format(tokens=limit.tokens)}: it would score longer rows as another model"
+        return UserError(what, mend=f"Set max_length to {limit.tokens} or less, or {HF}", where=model.id)
     # Of a folder every safetensors file has been counted (checkpoint.read_local): what is left is pickles.
     if model.id.startswith("/") and model.parameters is None and model.quantised is None:
         what = "MLX reads safetensors files and this folder has none"
@@ -87,9 +99,11 @@ def hf_refusal(model: ModelSpec) -> UserError | None:
     return UserError(what, mend='Choose the original model, or set backend to "mlx"', where=model.id)
 
 
-def model_refusal(model: ModelSpec, backend: str, quantization: str = "none") -> UserError | None:
+def model_refusal(
+    model: ModelSpec, backend: str, quantization: str = "none", max_length: int | None = None
+) -> UserError | None:
     """Why ``backend`` would refuse a model; None where it would not, or where nothing is known of it yet."""
-    return mlx_refusal(model, quantization) if backend == "mlx" else hf_refusal(model)
+    return mlx_refusal(model, quantization, max_length) if backend == "mlx" else hf_refusal(model)
 
 
 def folder_refusal(folder: Path) -> UserError | None:

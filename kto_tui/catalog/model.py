@@ -72,11 +72,21 @@ class Packed(msgspec.Struct, frozen=True):
         return self.packed_bytes + self.floats * element
 
 
+class MlxLimit(msgspec.Struct, frozen=True):
+    """Rows of more than ``tokens`` mlx-lm scores otherwise than Transformers: a window it does not slide, or positions
+    that are rotated otherwise in longer rows."""
+
+    tokens: Context
+    cause: Literal["window", "longrope", "dynamic"]
+
+
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model; None means unknown. presets/models.toml explains the fields.
 
     ``verified`` is said of catalog models only; ``quantised`` is a checkpoint's own quantisation method, and
     ``packed`` what is kept of it where that is MLX's. ``parameters`` are those that quantised weights stand for.
+    ``mlx_limit`` and ``mlx_difference`` say where mlx-lm computes another model than Transformers: in longer rows, or
+    in all.
     """
 
     id: Text
@@ -111,6 +121,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     note: str = ""
     quantised: Text | None = None
     packed: Packed | None = None
+    mlx_limit: MlxLimit | None = None
+    mlx_difference: Text | None = None
 
     def __hash__(self) -> int:
         """``config`` cannot be hashed; equal models have equal ids."""

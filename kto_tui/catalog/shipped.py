@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from kto_tui import paths
+from kto_tui.catalog.mlx_config import row_limit
 from kto_tui.catalog.model import STRUCTURE, ModelSpec, Name
 from kto_tui.errors import UserError
 
@@ -19,10 +20,11 @@ MAY_LACK = {
     "lora_targets",
     "unsloth_4bit",
     "mlx_4bit",
+    "mlx_limit",
     "chat_template",
     "note",
 }
-NEVER = {"quantised", "packed"}  # the catalog lists original models
+NEVER = {"quantised", "packed", "mlx_difference"}  # the catalog lists original models, and none that MLX refuses
 # What the published configs set to null, which TOML cannot say and the architecture's default contradicts.
 NULLS: dict[str, dict[str, None]] = {"mistral": {"sliding_window": None}}
 
@@ -77,7 +79,9 @@ def _read_model(table: dict[str, Any], targets: dict[str, tuple[str, ...]], wher
     for wrong, what in WRONG:
         if wrong(spec):
             raise UserError(f"The entry is wrong: {what}", mend="Compare it with the model's config.json", where=where)
-    return msgspec.structs.replace(spec, config=NULLS.get(kind, {}) | spec.config)
+    config = NULLS.get(kind, {}) | spec.config
+    limit = spec.mlx_limit or row_limit(config | {"model_type": kind})
+    return msgspec.structs.replace(spec, config=config, mlx_limit=limit)
 
 
 def _shape(spec: ModelSpec) -> tuple[int, int, int, int]:

@@ -43,9 +43,11 @@ class Download(Program[Update]):
         config: str | None = None,
         split: str | None = None,
         backend: str | None = None,
+        max_length: int | None = None,
     ) -> None:
         part = {
-            "repo-type": repo_type, "revision": revision, "config": config, "split": split, "backend": backend
+            "repo-type": repo_type, "revision": revision, "config": config, "split": split, "backend": backend,
+            "max-length": max_length,
         }  # fmt: skip
         asked = [f"--{name}={value}" for name, value in part.items() if value is not None]
         super().__init__("kto_tui.hub.fetch", [*asked, "--", repo_id], Update)

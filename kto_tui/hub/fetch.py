@@ -58,6 +58,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--config", help="of a data set with several")
     parser.add_argument("--split", help="of a data set, instead of all")
     parser.add_argument("--backend", help="who is to train a model")
+    parser.add_argument("--max-length", type=int, help="tokens of the rows it is to train on")
     asked = Request(**vars(parser.parse_args(argv)))
     # Standard output is ours alone: whatever else prints goes where it cannot damage a line.
     channel = Channel(os.dup(sys.stdout.fileno()))

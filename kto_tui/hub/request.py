@@ -12,6 +12,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One download. ``revision`` None: main; ``config`` None: the only or default one; ``split`` None: all.
 
     ``backend``: who is to train a model; what it would refuse by its config.json is not downloaded. None: anything is.
+    ``max_length``: in tokens, of the rows it is to train on; None: not known yet.
     """
 
     id: str
@@ -20,3 +21,4 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     config: str | None = None
     split: str | None = None
     backend: str | None = None
+    max_length: int | None = None

@@ -72,7 +72,7 @@ def fetch(asked: Request, meter: Meter, say: Callable[[str], None]) -> Done:
             for first in [file for file in missing if file.etag == config.etag]:
                 _fetch_file(_url(asked, first, commit), first, folder, meter)
                 missing.remove(first)
-            _check_config(asked.id, asked.backend, folder, commit, config)
+            _check_config(asked, asked.backend, folder, commit, config)
         pool = ThreadPoolExecutor(WORKERS)
         # Not a with block: when one file fails the program ends, without waiting for the others.
         jobs = [pool.submit(_fetch_file, _url(asked, file, commit), file, folder, meter) for file in missing]
@@ -97,16 +97,16 @@ def _url(asked: Request, file: RemoteFile, commit: str) -> str:
     return hf_hub_url(asked.id, file.name, repo_type=asked.repo_type, revision=commit)
 
 
-def _check_config(model_id: str, backend: str, folder: Path, commit: str, file: RemoteFile) -> None:
+def _check_config(asked: Request, backend: str, folder: Path, commit: str, file: RemoteFile) -> None:
     """Refuse what ``backend`` would refuse by the configuration alone, before the weights are fetched."""
     blob = folder / "blobs" / file.etag
     with tempfile.TemporaryDirectory() as beside:
         shutil.copy(blob if blob.exists() else folder / "snapshots" / commit / file.name, Path(beside) / "config.json")
         try:
-            spec = read_config(Path(beside), ModelSpec(id=model_id, title=model_id))
+            spec = read_config(Path(beside), ModelSpec(id=asked.id, title=asked.id))
         except UserError:  # whoever loads it tells of a broken one, and where it lies
             return
-    if (refusal := model_refusal(spec, backend)) is not None:
+    if (refusal := model_refusal(spec, backend, max_length=asked.max_length)) is not None:
         raise Refused(Failed(kind="other", message=refusal.what, mend=refusal.mend))
 
 

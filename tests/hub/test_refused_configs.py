@@ -21,16 +21,19 @@ REFUSED = {
     "architecture": ("mlx", {"model_type": "bloom"}, "mlx-lm has no architecture bloom"),
     "bitsandbytes": ("mlx", {"model_type": "llama", **BNB}, "quantised by bitsandbytes"),
     "for MLX": ("hf", {"model_type": "llama", **OURS}, "quantised by MLX"),
+    "activation": ("mlx", {"model_type": "llama", "hidden_act": "relu"}, "does not compute the activation relu"),
+    "window": ("mlx", {"model_type": "mixtral", "sliding_window": 99}, "look back 99 tokens"),
 }
 TAKEN = {
     "for MLX": ("mlx", {"model_type": "llama", **OURS}),
+    "window of full length": ("mlx", {"model_type": "mixtral", "sliding_window": 100}),
     "nobody asks": (None, {"model_type": "bloom"}),
     "broken": ("mlx", {}),
 }
 
 
 def outcome(backend: str | None) -> Done | Failed:
-    with Download("acme/big", backend=backend) as download:
+    with Download("acme/big", backend=backend, max_length=100) as download:
         last = list(download)[-1]
     assert isinstance(last, Done | Failed)
     return last

@@ -6,6 +6,7 @@ from typing import Any
 
 from kto_tui.backends.fuse.base_model import quantization_of
 from kto_tui.catalog.mlx import COMPARED
+from kto_tui.catalog.mlx_config import by_itself
 from kto_tui.runs.config import RunConfig
 
 README = """# {model}, tuned by run {run}
@@ -40,13 +41,17 @@ def notes_of(config: RunConfig, described: Mapping[str, Any]) -> tuple[str, ...]
         config: of the run.
         described: configuration of the base model.
     """
+    alone = by_itself(described)
+    found = [] if alone is None else [f"mlx-lm by itself {alone}: there it answers otherwise than under Transformers"]
     quantization = quantization_of(described)
     if quantization is None:
-        if config.recipe.quantization == "none":
-            return ()
-        over = f"a base model quantised as {config.recipe.quantization}"  # which may have left some of its layers
-        return (f"The adapter was trained over {over} and is merged into the original weights: figures differ",)
-    found = [f"The base model's {quantization['bits']}-bit weights were dequantised; the lost precision is not back"]
+        if config.recipe.quantization != "none":
+            over = f"a base model quantised as {config.recipe.quantization}"  # which may have left some of its layers
+            found.append(f"The adapter was trained over {over} and is merged into the original weights: figures differ")
+        return tuple(found)
+    found.append(
+        f"The base model's {quantization['bits']}-bit weights were dequantised; the lost precision is not back"
+    )
     if (kind := described.get("model_type")) not in COMPARED:
         found.append(f"Tensors have mlx-lm's names for {kind}: whether Transformers knows them has not been tested")
     return tuple(found)

@@ -27,7 +27,7 @@ from kto_tui.backends.training.adapter_folder import save_adapter
 from kto_tui.backends.training.answers import Sampler, fixed_prompts
 from kto_tui.backends.training.changes import last_step
 from kto_tui.backends.training.measures import Measures
-from kto_tui.backends.training.model_files import locate, room_for
+from kto_tui.backends.training.model_files import context_of, locate, room_for
 from kto_tui.backends.training.peak import PeakProbe, forget_process_peak
 from kto_tui.backends.training.points import Points
 from kto_tui.backends.training.reference import ReferenceCache, cache_key, kernels_fingerprint, model_fingerprint
@@ -163,7 +163,7 @@ def _load(job: Job) -> tuple[Source, Device, Path, PreTrainedTokenizerBase, Prep
     folder = locate(job)
     job.enter("counting tokens")
     tokenizer = load_tokenizer(folder)
-    rows = prepare_rows(source, tokenizer, job)
+    rows = prepare_rows(source, tokenizer, job, context=context_of(folder))
     job.enter("loading the model")
     probe = PeakProbe(job, device.type, reading(device), prediction(job.config.recipe, device))
     model = load_model(folder, job, device)

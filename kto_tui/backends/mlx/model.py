@@ -13,15 +13,15 @@ from mlx_lm.utils import load_model, quantize_model
 
 from kto_tui.backends.mlx.device import Device
 from kto_tui.backends.mlx.rope import read_config
+from kto_tui.backends.mlx.told import correct, told
 from kto_tui.backends.training.model_files import room_for
 from kto_tui.catalog import resolve
 from kto_tui.catalog.mlx import COMPARED, GROUP, folder_refusal, mlx_refusal, nothing_to_quantise
+from kto_tui.catalog.mlx_config import text_of
 from kto_tui.errors import UserError
 from kto_tui.recipe import Recipe
 
 BITS = {"int4": 4, "int8": 8}
-# mlx-lm attends to the whole row where Transformers slides a window.
-WINDOWLESS = frozenset({"mistral", "gemma2", "phi3", "qwen2", "qwen3"})
 
 
 class Quantised(msgspec.Struct, frozen=True):
@@ -55,32 +55,6 @@ class Base(msgspec.Struct, frozen=True):
     quantised: Quantised | None = None
 
 
-def _text(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    inner = config.get("text_config")
-    return inner if isinstance(inner, Mapping) else config
-
-
-def sliding_window(config: Mapping[str, Any]) -> int | None:
-    """Tokens that the checkpoint's attention looks back, None where it is the whole row."""
-    text = _text(config)
-    window = text.get("sliding_window")
-    if not isinstance(window, int) or (
-        text.get("model_type") in {"qwen2", "qwen3"} and not text.get("use_sliding_window")
-    ):
-        return None
-    return window
-
-
-def _check_window(config: Mapping[str, Any], recipe: Recipe, folder: Path) -> None:
-    window = sliding_window(config)
-    if window is not None and config["model_type"] in WINDOWLESS and recipe.max_length > window:
-        raise UserError(
-            f"The model looks back {window} tokens, which mlx-lm ignores: it would score longer rows otherwise",
-            mend=f"Set max_length to {window} or less, or backend to hf",
-            where=str(folder),
-        )
-
-
 def load_base(folder: Path, recipe: Recipe, device: Device, model: str) -> Base:
     """The base model in ``folder``, quantised where the recipe says so and it is not yet.
 
@@ -95,19 +69,21 @@ def load_base(folder: Path, recipe: Recipe, device: Device, model: str) -> Base:
         TrainingError: memory does not hold it.
     """
     config = read_config(folder)
-    refusal = folder_refusal(folder) or mlx_refusal(resolve(str(folder.resolve())), recipe.quantization)
+    refusal = folder_refusal(folder) or mlx_refusal(
+        resolve(str(folder.resolve())), recipe.quantization, recipe.max_length
+    )
     if refusal is not None:
         raise refusal
-    _check_window(config, recipe, folder)
     notes = []
     if config["model_type"] not in COMPARED:
         notes.append(f"mlx-lm's {config['model_type']} has not been compared with Transformers")
     # mlx-lm has looked at generation_config.json for the tokens that end an answer, as Transformers does.
     kept = {"quantization", "quantization_config", "eos_token_id"}
-    changes = {name: value for name, value in config.items() if name not in kept}
     try:
+        changes = {name: value for name, value in told(config).items() if name not in kept}
         with room_for(model):
             loaded, found = load_model(folder, lazy=True, model_config=changes)
+            correct(loaded, config)
             rounded = _cast(loaded, device.dtype)
             loaded, found, left = _quantise(loaded, found, recipe, model)
             mx.eval(loaded.parameters())
@@ -125,7 +101,7 @@ def load_base(folder: Path, recipe: Recipe, device: Device, model: str) -> Base:
             notes.append(f"Its scales are fp16 and rounded to {device.precision}: training in fp16 needs a scaler")
     if left is not None:
         notes.append(left)
-    return Base(loaded, found, int(_text(config)["vocab_size"]), tuple(notes), _quantised(loaded, found))
+    return Base(loaded, found, int(text_of(config)["vocab_size"]), tuple(notes), _quantised(loaded, found))
 
 
 def _cast(model: Any, dtype: Any) -> bool:  # noqa: ANN401

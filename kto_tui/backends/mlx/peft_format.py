@@ -12,7 +12,8 @@ from safetensors.numpy import save_file
 from kto_tui.backends.base import Job
 from kto_tui.backends.mlx.lora import adapted
 from kto_tui.backends.mlx.model import Quantised
-from kto_tui.backends.mlx.rope import nested_only
+from kto_tui.backends.mlx.rope import nested_only, read_config
+from kto_tui.catalog.mlx_config import by_itself
 from kto_tui.recipe import Recipe
 
 MLX_FOLDER = "mlx"
@@ -49,6 +50,9 @@ MLX = """With mlx-lm, from the files in `mlx`:
 ```console
 mlx_lm.generate --model {base} --adapter-path {path}/mlx --prompt "..."
 ```
+"""
+MLX_OTHERWISE = """
+mlx-lm by itself {what}. kto-tui trained it as Transformers computes it: with mlx-lm it answers otherwise.
 """
 # It would fall back to other rotary settings and answer plausible nonsense.
 MLX_FUSED = """mlx-lm does not find the rotary settings where the base model's `config.json` has them. Fuse first:
@@ -167,6 +171,8 @@ def readme(job: Job, base: Path, steps: int, quantised: Quantised | None, *, pef
     of_itself = quantised is not None and recipe.quantization == "none"
     with_peft = (PEFT_ON_ORIGINAL if of_itself else PEFT).format(path=path)
     with_mlx = (MLX_FUSED if nested_only(base) else MLX).format(run=job.run.id, base=base, path=path)
+    if (what := by_itself(read_config(base))) is not None:
+        with_mlx += MLX_OTHERWISE.format(what=what)
     return README.format(
         run=job.run.id,
         kind="DoRA" if recipe.use_dora else "LoRA",

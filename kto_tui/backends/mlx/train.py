@@ -29,7 +29,7 @@ from kto_tui.backends.training.adapter_folder import save_adapter
 from kto_tui.backends.training.answers import Sampler, fixed_prompts
 from kto_tui.backends.training.changes import Changes, last_step
 from kto_tui.backends.training.measures import Measures
-from kto_tui.backends.training.model_files import locate
+from kto_tui.backends.training.model_files import context_of, locate
 from kto_tui.backends.training.points import Points
 from kto_tui.backends.training.resume import facts, newest, same_windows
 from kto_tui.backends.training.rows import PreparedRows, prepare_rows
@@ -71,7 +71,7 @@ def _load(job: Job) -> tuple[Loaded, Callable[[Any], None]]:
     folder = locate(job)
     job.enter("counting tokens")
     tokenizer = load_tokenizer(folder)
-    rows = prepare_rows(source, tokenizer, job)
+    rows = prepare_rows(source, tokenizer, job, context=context_of(folder))
     job.enter("loading the model")
     probe = probe_of(job, device)
     base = load_base(folder, recipe, device, job.config.model)

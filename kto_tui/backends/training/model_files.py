@@ -7,6 +7,8 @@ from pathlib import Path
 from kto_tui.backends.base import Job, StopRequested
 from kto_tui.backends.faults import TrainingError, is_out_of_memory
 from kto_tui.backends.training.tokenizer import first_line
+from kto_tui.catalog import ModelSpec
+from kto_tui.catalog.config_file import read_config
 from kto_tui.environment import installed
 from kto_tui.errors import UserError
 from kto_tui.hub import sentences
@@ -32,7 +34,7 @@ def locate(job: Job) -> Path:
         return stored
     if (here := cached(name)) is not None and here.main is not None and here.complete:
         return Path(here.main.path)
-    with Download(name, backend=job.config.backend) as updates:
+    with Download(name, backend=job.config.backend, max_length=job.config.recipe.max_length) as updates:
         for update in tenths(stoppable(updates, job)):
             if isinstance(update, Done):
                 return Path(update.path)
@@ -59,6 +61,14 @@ def stoppable(updates: Iterable[Update], job: Job) -> Iterator[Update]:
         if job.requested() is not None:
             raise StopRequested
         yield update
+
+
+def context_of(folder: Path) -> int | None:
+    """Tokens the model in ``folder`` was made for (``max_position_embeddings``); None where it tells none."""
+    try:
+        return read_config(folder, ModelSpec(id=str(folder), title=folder.name)).context
+    except UserError:  # whoever loads the model tells what is wrong with it
+        return None
 
 
 @contextlib.contextmanager

@@ -115,8 +115,29 @@ def _require_both(prepared: Prepared, path: str, *, trial: bool) -> None:
         )
 
 
-def prepare_rows(source: Source, tokenizer: PreTrainedTokenizerBase, job: Job) -> PreparedRows:
+def _note_context(prepared: Prepared, context: int | None, job: Job) -> None:
+    """Say that rows are longer than what the model was made for."""
+    if context is None or job.config.recipe.max_length <= context:
+        return
+    count, longest = prepared.windows.beyond(context)
+    if count:
+        text = (
+            f"{count} of {prepared.rows} rows are longer than the model's context of {context} tokens, up to {longest}"
+        )
+        mend = f"it was not made for positions beyond. Set max_length to {context} to cut them there"
+        job.emit(Noted(text=f"{text}; {mend}"))
+
+
+def prepare_rows(
+    source: Source, tokenizer: PreTrainedTokenizerBase, job: Job, *, context: int | None = None
+) -> PreparedRows:
     """Split ``source``, prepare its windows and weigh its labels for ``job``; emits what was done.
+
+    Args:
+        source: the rows.
+        tokenizer: of the model.
+        job: the run.
+        context: tokens the model was made for; None: unknown.
 
     Raises:
         UserError: too few rows, one label only, too many prompts that fill ``max_length``, chat rows for a tokenizer
@@ -150,6 +171,7 @@ def prepare_rows(source: Source, tokenizer: PreTrainedTokenizerBase, job: Job) -
     prepared = _prepare(train, tokenizer, settings, path)
     _check_lengths(prepared, len(train), job, path)
     _note_windows(prepared, job, path)
+    _note_context(prepared, context, job)
     if kto:
         _require_both(prepared, path, trial=config.trial)
     elif not prepared.rows:

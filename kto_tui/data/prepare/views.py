@@ -62,6 +62,11 @@ class Windows(Sequence[Window]):
         completion = max((lengths[row] - prompts[row] for row in self._order), default=0)
         return min(self._max_length, prompt + completion)
 
+    def beyond(self, tokens: int) -> tuple[int, int]:
+        """How many rows, with their own completion, have more ``tokens``, and the tokens of the longest."""
+        lengths = [min(self._max_length, self._rows.lengths[row]) for row in self._order]
+        return sum(length > tokens for length in lengths), max(lengths, default=0)
+
     @property
     def rows(self) -> "Rows":
         """All rows without mismatched completions, window after window."""

@@ -123,7 +123,7 @@ class DownloadDialog(ModalScreen[Done | Failed | str]):
             self._write("Asking the hub ...", CANCEL)
             asked = self._asked
             self._download = Download(
-                asked.id, asked.revision, asked.repo_type, asked.config, asked.split, asked.backend
+                asked.id, asked.revision, asked.repo_type, asked.config, asked.split, asked.backend, asked.max_length
             )
             self.listen(self._download)
 

@@ -124,10 +124,11 @@ class ReviewScreen(WizardScreen):
             return
         model = self._draft.model
         if model is not None and must_fetch(model.id):
-            if (refusal := model_refusal(model, self._draft.backend.name)) is not None:
+            backend, max_length = self._draft.backend.name, plan(self._draft).recipe.max_length
+            if (refusal := model_refusal(model, backend, max_length=max_length)) is not None:
                 self.complain(str(refusal))
                 return
-            asked = Request(id=model.id, backend=self._draft.backend.name)
+            asked = Request(id=model.id, backend=backend, max_length=max_length)
             self.app.push_screen(DownloadDialog(asked), self.model_arrived)
             return
         self._starting = True

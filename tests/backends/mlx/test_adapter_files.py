@@ -92,6 +92,10 @@ def test_the_readme_says_what_loads_it(
     assert f"--adapter-path {job.run.adapter}/mlx" in text
     assert ("quantised to 4 bits" in text) is (quantised is not None)
     assert "{" not in text
+    assert "by itself" not in text
+    yarn = {"rope_type": "yarn", "factor": 4.0, "attention_factor": 0.7}
+    stretched = changed(folder, tmp_path / "stretched", rope_scaling=yarn)
+    assert "mlx-lm by itself computes YaRN otherwise" in readme(job, stretched, 7, quantised, peft=True)
     # Transformers 5 nests rotary settings, which mlx-lm alone would not find.
     nested = readme(job, checkpoint("llama"), 7, quantised, peft=False)
     assert "peft" not in nested

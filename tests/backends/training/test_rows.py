@@ -1,5 +1,6 @@
 """Rows of a file on their way to a training: lazily, with whatever is wrong named by the file."""
 
+import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from kto_tui.backends.base import Job
+from kto_tui.backends.training.model_files import context_of
 from kto_tui.backends.training.rewards import HeldoutRewards
 from kto_tui.backends.training.rows import SAMPLE_PROMPTS, PreparedRows, prepare_rows
 from kto_tui.backends.training.tokenizer import load_tokenizer
@@ -30,14 +32,18 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBa
 
 
 def prepared(
-    tokenizer: PreTrainedTokenizerBase, folder: Path, rows: list[dict[str, object]], **recipe: Any
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    rows: list[dict[str, object]],
+    context: int | None = None,
+    **recipe: Any,
 ) -> tuple[PreparedRows, list[AnyEvent]]:
     path = write_jsonl(folder / "rows.jsonl", rows)
     values = Recipe(**{"effective_batch": 4, "max_length": 64, **recipe})
     events: list[AnyEvent] = []
     config = RunConfig(model="tiny", data=str(path), recipe=values)
     job = Job(RunFolder(folder / "run"), config, events.append, lambda: None)
-    return prepare_rows(open_source(str(path)), tokenizer, job), events
+    return prepare_rows(open_source(str(path)), tokenizer, job, context=context), events
 
 
 def test_what_is_trained_on_stays_on_disk(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
@@ -76,6 +82,30 @@ def test_equal_windows_have_the_same_fingerprint_and_others_another(
     ]
     assert found[0] == found[1]
     assert len(set(found)) == 3
+
+
+def test_rows_beyond_the_model_s_context_are_told(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    def notes(context: int | None, **recipe: Any) -> list[str]:
+        _, events = prepared(tokenizer, tmp_path, made, context=context, heldout_share=0.0, **recipe)
+        return [event.text for event in events if isinstance(event, Noted) and "context" in event.text]
+
+    made = make_rows(40)
+    windows = prepared(tokenizer, tmp_path, made, heldout_share=0.0)[0].windows
+    lengths = sorted(row.length for window in windows for row in window)
+    longest = lengths[-1]
+    (note,) = notes(longest - 1)
+    assert note.startswith(f"{lengths.count(longest)} of 40 rows are longer than the model's context of {longest - 1} ")
+    assert f"up to {longest};" in note
+    assert f"max_length to {longest - 1}" in note
+    assert notes(longest) == notes(None) == []
+    assert notes(longest - 1, max_length=longest - 1) == [], "they are cut there"
+
+
+def test_the_context_is_that_of_the_text_model(tmp_path: Path) -> None:
+    assert context_of(tmp_path) is None
+    text = {"model_type": "llama", "max_position_embeddings": 77}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llava", "text_config": text}))
+    assert context_of(tmp_path) == 77
 
 
 def test_a_row_that_the_template_refuses_is_named_with_its_file(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from kto_tui.backends.mlx.device import Device
 from kto_tui.backends.mlx.rope import read_config
 from kto_tui.backends.training.model_files import room_for
 from kto_tui.catalog import resolve
-from kto_tui.catalog.mlx import COMPARED, folder_refusal, mlx_refusal
+from kto_tui.catalog.mlx import COMPARED, TEXT_MODELS, folder_refusal, mlx_refusal
 from kto_tui.errors import UserError
 from kto_tui.recipe import Recipe
 
@@ -97,6 +97,7 @@ def load_base(folder: Path, recipe: Recipe, device: Device, model: str) -> Base:
     # mlx-lm has looked at generation_config.json for the tokens that end an answer, as Transformers does.
     kept = {"quantization", "quantization_config", "eos_token_id"}
     changes = {name: value for name, value in config.items() if name not in kept}
+    changes["model_type"] = TEXT_MODELS.get(config["model_type"], config["model_type"])
     try:
         with room_for(model):
             loaded, found = load_model(folder, lazy=True, model_config=changes)

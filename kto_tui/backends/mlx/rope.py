@@ -41,16 +41,6 @@ def normalised(config: Config) -> dict[str, Any]:
     return found
 
 
-def nested_only(folder: Path) -> bool:
-    """Whether the configuration in ``folder`` has rotary settings where mlx-lm by itself would not find them.
-
-    Raises:
-        OSError, ValueError: it cannot be read.
-    """
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return bool(normalised(config) != config)
-
-
 def read_config(folder: Path) -> dict[str, Any]:
     """config.json, normalised.
 

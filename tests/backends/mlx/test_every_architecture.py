@@ -2,7 +2,6 @@
 
 import importlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,9 @@ from kto_tui.catalog.mlx import TEXT_MODELS, is_trained, mlx_architectures
 from kto_tui.errors import UserError
 from tests.backends.mlx.trainings import RECIPE
 
+pytestmark = pytest.mark.usefixtures("interpreted")
 SIZES = json.loads(Path(__file__).with_name("sizes.json").read_text(encoding="utf-8"))
 ROWS = [([5, 6, 7], [8, 9, 10, 11]), ([7, 8], [9, 10, 11, 12, 13])]
-
-
-@pytest.fixture(autouse=True)
-def interpreted() -> Iterator[None]:
-    """Each of MLX's fused functions would be compiled by a C++ compiler, for many seconds."""
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 def tiny(kind: str) -> Any:

@@ -54,6 +54,7 @@ class Scorer:
     def __init__(self, model: Any) -> None:  # noqa: ANN401 - mlx-lm's classes have no common type
         self._model = model
         self._given: mx.array | None = None
+        self._keeping = False
         self._made: mx.array | None = None
         decoder = decoder_of(model)
         kind = type(decoder)
@@ -63,7 +64,9 @@ class Scorer:
             def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
                 if scorer._given is not None:
                     return scorer._given
-                found = scorer._made = super().__call__(*args, **kwargs)
+                found = super().__call__(*args, **kwargs)
+                if scorer._keeping:
+                    scorer._made = found
                 return found
 
         Giving.__name__ = kind.__name__
@@ -83,8 +86,11 @@ class Scorer:
         Raises:
             UserError: the model does not go through its decoder.
         """
-        self._model(ids)
-        made, self._made = self._made, None
+        self._keeping = True
+        try:
+            self._model(ids)
+        finally:
+            self._keeping, made, self._made = False, self._made, None
         if made is None:
             raise no_decoder(self._model)
         return made

@@ -13,6 +13,7 @@ from mlx.utils import tree_flatten, tree_map
 from mlx_lm.utils import _get_classes
 
 from kto_tui.backends.mlx.compiled import Passes
+from kto_tui.backends.mlx.generation import answered
 from kto_tui.backends.mlx.lora import attach, reference_of
 from kto_tui.backends.mlx.packs import pack
 from kto_tui.backends.mlx.scoring import Scorer
@@ -61,6 +62,22 @@ def test_it_is_scored_and_learns(kind: str) -> None:
     changes = [float(mx.abs(each).max()) for name, each in tree_flatten(arrays) if name.endswith("lora_b")]
     assert np.isfinite(changes).all()
     assert max(changes) > 0
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "gpt_bigcode", "llama", "llama4", "qwen3_5", "stablelm"])
+def test_it_answers_prompts_of_several_lengths(kind: str) -> None:
+    """gemma2, gpt_bigcode and llama4 not side by side."""
+    model = tiny(kind)
+    model.eval()
+    prompts = [[5, 6, 7, 8, 9, 10, 11], [12, 13], [14, 15, 16]]
+    found = answered(model, prompts, [], 4)
+    for prompt, answer in zip(prompts, found, strict=True):
+        row = list(prompt)
+        for _ in range(4):
+            row.append(int(model(mx.array([row]))[0, -1].argmax()))
+        assert answer == row[len(prompt) :]
+    end = found[1][1]
+    assert answered(model, prompts[1:2], [end], 4) == [found[1][: found[1].index(end) + 1]]
 
 
 def test_every_model_of_the_catalog_is_among_them() -> None:

@@ -34,6 +34,10 @@ QWEN = {
     "model_type": "qwen3_5_text",
     "rope_parameters": {"rope_type": "default", "rope_theta": 54321.0, "partial_rotary_factor": 0.5},
 }  # fmt: skip
+GEMMA4 = {
+    "model_type": "gemma4_text", "global_head_dim": 32, "num_kv_shared_layers": 0, "hidden_size_per_layer_input": 0,
+    "sliding_window": 64, "vocab_size_per_layer_input": 340,
+}  # fmt: skip
 SEEING = {
     "gemma3": {
         "text_config": TEXT | {"sliding_window": 16, "model_type": "gemma3_text"},
@@ -42,6 +46,14 @@ SEEING = {
             "image_size": 28, "patch_size": 14,
         },
         "mm_tokens_per_image": 4,
+    },
+    "gemma4": {
+        "text_config": TEXT | GEMMA4,
+        "vision_config": {
+            "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "num_key_value_heads": 2, "head_dim": 16, "patch_size": 14,
+        },
+        "audio_config": None,
     },
     "qwen3_5": {
         "text_config": TEXT | QWEN,
@@ -66,8 +78,13 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         config = AutoConfig.for_model(kind, **SEEING[kind], eos_token_id=2)
         AutoModelForImageTextToText.from_config(config).save_pretrained(made)
     make_tokenizer(made)
-    # mlx-lm's gemma3 reads the vocabulary's size outside text_config, where the published ones have it.
-    return changed(made, tmp_path / kind / "base", vocab_size=TEXT["vocab_size"])
+    more: dict[str, Any] = {
+        "vocab_size": TEXT["vocab_size"]
+    }  # mlx-lm's gemma3 reads it here, where the published ones have it
+    if kind == "gemma4":  # Transformers 5.23 leaves out a width that the published ones have
+        text = json.loads((made / "config.json").read_text())["text_config"]
+        more["text_config"] = text | {"global_head_dim": GEMMA4["global_head_dim"]}
+    return changed(made, tmp_path / kind / "base", **more)
 
 
 def told(folder: Path, lacks: dict[str, Any]) -> Path:

@@ -146,7 +146,7 @@ def mlx_config(model: Any, recipe: Recipe) -> dict[str, Any]:  # noqa: ANN401
             "rank": recipe.lora_rank,
             "scale": recipe.lora_alpha / recipe.lora_rank,
             "dropout": 0.0,
-            "keys": sorted({name.split(".", name.split(".").index("layers") + 2)[-1] for name, _ in adapted(model)}),
+            "keys": sorted({name for layer in model.layers for name, _ in adapted(layer)}),
         },
     }
 

@@ -1,4 +1,4 @@
-"""Every architecture that is let through under MLX: scored as its own logits say, and given gradients."""
+"""Every architecture that is let through under MLX: scored as its own logits say, given gradients, and saved."""
 
 import importlib
 import json
@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from mlx import nn
 from mlx.utils import tree_flatten, tree_map
+from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import _get_classes
 
 from kto_tui.backends.mlx.compiled import Passes
 from kto_tui.backends.mlx.generation import answered
-from kto_tui.backends.mlx.lora import attach, reference_of
+from kto_tui.backends.mlx.lora import adapted, attach, reference_of
 from kto_tui.backends.mlx.packs import pack
+from kto_tui.backends.mlx.peft_format import MLX_FOLDER, write_adapter
 from kto_tui.backends.mlx.scoring import Scorer
 from kto_tui.catalog import load_catalog
 from kto_tui.catalog.mlx import TEXT_MODELS, is_trained, mlx_architectures
@@ -53,15 +55,21 @@ def own_scores(model: Any) -> list[float]:
 
 
 @pytest.mark.parametrize("kind", sorted(filter(is_trained, mlx_architectures())))
-def test_it_is_scored_and_learns(kind: str) -> None:
+def test_it_is_scored_and_learns_and_mlx_lm_loads_its_adapter(kind: str, tmp_path: Path) -> None:
     model = tiny(kind)
     attach(model, RECIPE)
+    for _, layer in adapted(model):
+        layer.lora_b = 0.05 * mx.random.normal(layer.lora_b.shape)
     passes = Passes(model, SIZES["of all"]["vocab_size"], reference_of(model))
     _, found, arrays = passes.nll(pack(ROWS), mx.array(1.0))
     assert np.array(found).tolist() == pytest.approx(own_scores(model), abs=1e-4)
     changes = [float(mx.abs(each).max()) for name, each in tree_flatten(arrays) if name.endswith("lora_b")]
     assert np.isfinite(changes).all()
     assert max(changes) > 0
+
+    write_adapter(model, RECIPE, tmp_path / "base", tmp_path, peft=None)
+    again = load_adapters(tiny(kind), str(tmp_path / MLX_FOLDER))
+    assert own_scores(again) == pytest.approx(own_scores(model), abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["gemma2", "gpt_bigcode", "llama", "llama4", "qwen3_5", "stablelm"])

@@ -234,6 +234,8 @@ def propose(
     by_hand = {name: check_value(name, value) for name, value in (overrides or {}).items()}
     device, place = hardware.device, place_of(hardware, backend)
     because: dict[str, str] = dict(DEFAULT_BECAUSE)
+    if model.quantised is not None:
+        because["quantization"] = "the checkpoint is quantised already"
     if device != "cuda" or backend == "mlx":
         # A preset made for CUDA cards still gives a recipe this machine can run.
         for name in {"optimizer"} | ({"quantization"} if device == "mps" or backend == "mlx" else set()):

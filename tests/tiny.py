@@ -82,7 +82,7 @@ def _bpe() -> "Tokenizer":
     return tokenizer
 
 
-def make_model(folder: Path, *, chat_template: bool = True, kind: str = "llama") -> Path:
+def make_model(folder: Path, *, chat_template: bool = True, kind: str = "llama", **shape: int) -> Path:
     """A random two-layer checkpoint of architecture ``kind`` with a small BPE tokenizer in ``folder``."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
@@ -94,8 +94,7 @@ def make_model(folder: Path, *, chat_template: bool = True, kind: str = "llama")
     config = AutoConfig.for_model(
         kind,
         vocab_size=len(fast),
-        hidden_size=64,
-        intermediate_size=128,
+        **{"hidden_size": 64, "intermediate_size": 128, **shape},
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,

@@ -32,8 +32,8 @@ class AllocatorGauges:
         self._clock = clock
         self._due: float | None = None
 
-    def tick(self) -> None:
-        """Call after each step: reads at the first call and then when the time has come."""
+    def tick(self, step: int) -> None:
+        """Call after each ``step``: reads at the first call and then when the time has come."""
         now = self._clock()
         if self._due is not None and now < self._due:
             return
@@ -43,4 +43,4 @@ class AllocatorGauges:
             figures = self._read()
         if figures is not None:
             active, cached, peak = figures
-            self._emit(AllocatorRead(active_bytes=active, cache_bytes=cached, peak_bytes=peak))
+            self._emit(AllocatorRead(active_bytes=active, cache_bytes=cached, peak_bytes=peak, step=step))

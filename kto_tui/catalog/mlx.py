@@ -4,7 +4,7 @@ import functools
 from collections.abc import Iterable
 from pathlib import Path
 
-from kto_tui.catalog.model import ModelSpec
+from kto_tui.catalog.model import LLAMA_LIKE, ModelSpec
 from kto_tui.errors import UserError
 
 HF = 'backend to "hf"'
@@ -12,6 +12,9 @@ HF = 'backend to "hf"'
 # ("quantization" in config.json) and gpt-oss's. What it would unpack or convert while loading is refused: AWQ and GPTQ
 # for every backend (config_file.UNTRAINABLE), the others here.
 TAKEN = frozenset({"mlx", "mxfp4"})
+# Weights of an output that share a scale and a bias where a recipe quantises; layers whose inputs are no multiple of
+# it stay as they are (mlx_lm.utils.quantize_model).
+GROUP = 64
 # Architectures whose scores and gradients the tests compare with Transformers', by mlx-lm's names.
 COMPARED = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma2", "smollm3", "phi3", "olmo2", "granite"})
 # Architectures that mlx-lm 0.32.2 loads and adapters cannot be trained of.
@@ -50,6 +53,22 @@ def is_trained(kind: str) -> bool:
     return TEXT_MODELS.get(kind, kind) in mlx_architectures() - NOT_TRAINED.keys()
 
 
+def _widths(model: ModelSpec) -> list[int]:
+    """Inputs of a model's linear layers; none where they are not known from its shape."""
+    shape = (model.hidden_size, model.intermediate_size, model.heads, model.head_dim)
+    if model.model_type not in LLAMA_LIKE or None in shape:
+        return []
+    hidden, inner, heads, head_dim = (int(each) for each in shape if each is not None)
+    return sorted({hidden, inner, heads * head_dim})
+
+
+def nothing_to_quantise(quantization: str, widths: Iterable[int], model: str) -> UserError:
+    """Why ``quantization`` is refused where no layer's inputs, of these ``widths``, come in whole groups."""
+    what = f"{quantization} would quantise nothing of this model: no layer's inputs are a multiple of {GROUP}"
+    found = ", ".join(map(str, widths))
+    return UserError(f"{what} ({found})", mend="Set quantization to none", where=model)
+
+
 def mlx_refusal(model: ModelSpec, quantization: str = "none") -> UserError | None:
     """Why MLX would refuse a model; None where it would not, or where nothing is known of it yet.
 
@@ -69,6 +88,8 @@ def mlx_refusal(model: ModelSpec, quantization: str = "none") -> UserError | Non
     if model.quantised is not None and quantization != "none":
         what = f"This checkpoint is quantised already ({model.quantised})"
         return UserError(what, mend="Set quantization to none", where=model.id)
+    if quantization != "none" and (widths := _widths(model)) and not any(width % GROUP == 0 for width in widths):
+        return nothing_to_quantise(quantization, widths, model.id)
     # Of a folder every safetensors file has been counted (checkpoint.read_local): what is left is pickles.
     if model.id.startswith("/") and model.parameters is None and model.quantised is None:
         what = "MLX reads safetensors files and this folder has none"

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from kto_tui.catalog import ModelSpec
+from kto_tui.catalog.mlx import mlx_refusal
 from kto_tui.hardware import Hardware
 from kto_tui.memory.estimate import Estimate, estimate, verdict
 from kto_tui.memory.measured import Correction
@@ -52,7 +53,7 @@ class Place(msgspec.Struct, frozen=True):
         MLX has int4 on processors too, at a tenth of the speed: nobody is led there.
         """
         if self.backend == "mlx":
-            return ["int4"] if self.hardware.device == "mps" and model.quantised is None else []
+            return ["int4"] if self.hardware.device == "mps" and mlx_refusal(model, "int4") is None else []
         return ["nf4"] if self.hardware.device == "cuda" else []
 
     @property

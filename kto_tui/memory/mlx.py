@@ -7,6 +7,7 @@ the worst moment was fitted to the allocator's own counter on processors (docs/m
 from typing import NamedTuple
 
 from kto_tui.catalog import ModelSpec
+from kto_tui.catalog.mlx import GROUP
 from kto_tui.catalog.model import LLAMA_LIKE
 from kto_tui.memory.predict import Parts, Window
 from kto_tui.recipe import LORA_TARGETS, Recipe
@@ -15,7 +16,7 @@ from kto_tui.units import MIB
 # Architectures measured, or built of the same layers as one that was; others are rough.
 FITTED = frozenset({"llama", "mistral", "qwen2", "qwen3", "smollm3", "phi3"})
 # kto_tui.backends.mlx: padding, tile of logits, room of passes without gradient; a test compares them.
-MULTIPLE, TILE_BYTES, GROUP = 8, 48 * 2**20, 64
+MULTIPLE, TILE_BYTES = 8, 48 * 2**20
 WITHOUT_GRADIENT, WITH_CHECKPOINTING = 8, 2
 BITS = {"int4": 4, "int8": 8}
 # Python with MLX, mlx-lm and Transformers' tokenizers takes 126 MiB (Linux x86-64, no torch installed); half as much

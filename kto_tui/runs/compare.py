@@ -11,7 +11,7 @@ from kto_tui.paths import with_tilde
 from kto_tui.recipe import FIELDS
 from kto_tui.recipe_text import show_value
 from kto_tui.runs.folder import RunFolder, find_run
-from kto_tui.runs.heldout_words import figure, highest_known, lowest_known, name_of
+from kto_tui.runs.heldout_words import figure, highest_known, lowest_known, name_of, tuned
 from kto_tui.runs.reading import Reading, highest, last, last_tenth
 from kto_tui.runs.report import imitates
 from kto_tui.runs.state import Status
@@ -33,6 +33,7 @@ METRICS = {
 }
 HELDOUT = {"heldout": "accuracy", "heldout_loss": "loss"}
 NONE = "-"
+WEIGHTS = "Label weights"
 PICTURED = ("loss", "margin", "kl", "heldout")
 # Of runs that all imitate and so have no rewards.
 PICTURED_SFT = ("loss", "heldout_loss", "grad_norm", "learning_rate")
@@ -84,7 +85,7 @@ def chosen(names: Sequence[str]) -> list[RunFolder]:
 def outcome(one: Reading) -> Outcome:
     """The figures of a run as far as it has come."""
     state, steps, gauges = one.state, one.curves.steps, one.curves.gauges
-    accuracies, losses = ([getattr(one, name) for one in state.evaluations] for name in ("accuracy", "loss"))
+    accuracies, losses = ([getattr(one, name) for one in tuned(state.evaluations)] for name in ("accuracy", "loss"))
     seconds, tokens = last(one.passed["seconds"]), last(one.passed["tokens"])
     # On a GPU all that is used; else what the allocator had, which a process's own memory may leave out.
     peaks = (highest(gauges["gpu_used_bytes"]), state.allocator_peak_bytes, highest(gauges["process_bytes"]))
@@ -154,7 +155,7 @@ def choices(one: Reading) -> dict[str, str]:
         )
         told["Rows held out"] = str(data.heldout_rows)
         if labelled:
-            told["Label weights"] = f"{data.desirable_weight:g} : {data.undesirable_weight:g}"
+            told[WEIGHTS] = f"{data.desirable_weight:g} : {data.undesirable_weight:g}"
     if state.training is not None:
         told |= {"Device": state.training.device, "Trained in": state.training.precision}
     if state.started is not None:
@@ -167,7 +168,14 @@ def differences(readings: Sequence[Reading]) -> dict[str, list[str]]:
     each = [choices(one) for one in readings]
     names = dict.fromkeys(name for told in each for name in told)
     unlike = (name for name in names if len({told[name] for told in each if name in told}) > 1)
-    return {name: [told.get(name, units.UNKNOWN) for told in each] for name in unlike}
+    return {
+        name: [told.get(name, _unsaid(one, name)) for one, told in zip(readings, each, strict=True)] for name in unlike
+    }
+
+
+def _unsaid(one: Reading, name: str) -> str:
+    """For a choice that a run does not tell: an SFT run has no weights."""
+    return NONE if name == WEIGHTS and imitates(one.state) else units.UNKNOWN
 
 
 def curve(one: Reading, metric: str) -> list[tuple[float, float | None]]:

@@ -126,7 +126,7 @@ class StepCompleted(Event, frozen=True, kw_only=True, gc=False, tag="step_comple
 
 
 class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
-    """What the held-out rows say.
+    """What the held-out rows say after ``step``; of step 0, the base model, for SFT alone: KTO's rewards begin at 0.
 
     Attributes:
         accuracy: KTO: share of rows whose reward has the sign of its label; None for SFT, as all rewards are.
@@ -196,11 +196,13 @@ class AllocatorRead(Event, frozen=True, kw_only=True, gc=False, tag="allocator_r
         active_bytes: in arrays that are in use.
         cache_bytes: freed and kept for reuse; not part of ``active_bytes``.
         peak_bytes: most that was active since the process began or the peak was reset.
+        step: optimizer steps done, of which not each may be a point of the curves.
     """
 
     active_bytes: int
     cache_bytes: int
     peak_bytes: int
+    step: int | None = None
 
 
 class PeakMeasured(Event, frozen=True, kw_only=True, tag="peak_measured"):

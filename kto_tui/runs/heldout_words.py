@@ -21,6 +21,11 @@ def said(one: Evaluated) -> str:
     return f"held-out {name_of(one.accuracy, one.loss)} {figure(one.accuracy, one.loss)} of {one.rows} rows"
 
 
+def tuned(evaluations: Sequence[Evaluated]) -> list[Evaluated]:
+    """Those of a model that was trained: not the base model's, which is no outcome."""
+    return [one for one in evaluations if one.step]
+
+
 def highest_known(accuracies: Iterable[float | None]) -> float | None:
     """The best accuracy that is known."""
     return max((one for one in accuracies if one is not None), default=None)

@@ -17,7 +17,7 @@ from kto_tui.runs.curves import Series
 from kto_tui.runs.event_log import Tail
 from kto_tui.runs.events import Resumed, StepCompleted
 from kto_tui.runs.folder import RunFolder, folder_bytes, list_runs
-from kto_tui.runs.heldout_words import highest_known, lowest_known
+from kto_tui.runs.heldout_words import highest_known, lowest_known, tuned
 from kto_tui.runs.state import RunState, Status, fold, status
 
 SHAPE_POINTS = 60  # of a sparkline, at most
@@ -188,7 +188,7 @@ def summarise(run: RunFolder) -> RunSummary:
 def _summary(run: RunFolder, digest: Digest, word: Status, size_bytes: int | None) -> RunSummary:
     state, about = digest.state, known_about(run.about)
     last, ended = state.last_step, state.ended
-    accuracies, losses = ([getattr(one, name) for one in state.evaluations] for name in ("accuracy", "loss"))
+    accuracies, losses = ([getattr(one, name) for one in tuned(state.evaluations)] for name in ("accuracy", "loss"))
     return RunSummary(
         id=run.id,
         state=word,

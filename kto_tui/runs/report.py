@@ -136,8 +136,9 @@ def summary_lines(state: RunState) -> list[str]:
     lines: list[str] = []
     if state.evaluations and state.evaluations[-1].accuracy is None and state.evaluations[-1].loss is not None:
         first, last = state.evaluations[0], state.evaluations[-1]
-        base = units.metric(first.loss) if first.step == 0 else "—"
-        lines.append(f"Held-out loss             before {base}   after {units.metric(last.loss)} of {last.rows} rows")
+        base = "—" if first.step else units.metric(first.loss)
+        tuned = units.metric(last.loss) if last.step else "—"
+        lines.append(f"Held-out loss             before {base}   after {tuned} of {last.rows} rows")
     elif state.evaluations:
         last = state.evaluations[-1]
         # Before training policy and reference are the same model, so every reward is 0 by definition.

@@ -59,6 +59,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     """What a screen or command shows of a run beside its curves; never stored, always rebuilt from the events.
 
     Attributes:
+        reached: the farthest step that any other event than a point of the curves tells of.
         recent: time and step of the newest points of the curves, for the speed.
         joules: that the GPU drew while its gauges were read; None where it does not say.
         allocator_peak_bytes: the highest of all training processes.
@@ -70,6 +71,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     data: DataPrepared | None = None
     training: TrainingStarted | None = None
     last_step: StepCompleted | None = None
+    reached: int = 0
     recent: tuple[tuple[float, int], ...] = ()
     resumed: Resumed | None = None
     adjustments: tuple[Adjusted, ...] = ()
@@ -88,7 +90,12 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def step(self) -> int:
-        """Optimizer steps done."""
+        """Optimizer steps done, as far as is known: not each is a point of the curves."""
+        return max(self.reached, self.logged_step)
+
+    @property
+    def logged_step(self) -> int:
+        """Optimizer steps that the curves tell of."""
         done = 0 if self.last_step is None else self.last_step.step
         return done if self.resumed is None else max(done, self.resumed.step)
 
@@ -154,8 +161,10 @@ def fold(state: RunState, events: Sequence[AnyEvent]) -> RunState:
         if isinstance(event, AllocatorRead):
             now["allocator"] = event
             now["allocator_peak_bytes"] = max(now["allocator_peak_bytes"] or 0, event.peak_bytes)
+            now["reached"] = max(now["reached"], _told_step(event))
             continue
         field, kept = _LATEST.get(type(event)), _LISTS.get(type(event))
+        now["reached"] = max(now["reached"], _told_step(event))
         if field is not None:
             now[field] = event.phase if isinstance(event, PhaseEntered) else event
         if kept is not None:
@@ -169,12 +178,18 @@ def fold(state: RunState, events: Sequence[AnyEvent]) -> RunState:
             case PhaseEntered():
                 now["queued"] = None
             case Resumed():
-                now["resumed"] = event
+                now |= {"resumed": event, "reached": event.step}
                 _forget_beyond(event.step, now, lists)
     now["last_event_at"] = events[-1].t
     lists["notes"] = lists["notes"][-KEPT_NOTES:]
     lists["recent"] = lists["recent"][-RECENT_STEPS - 1 :]
     return RunState(**now | {name: tuple(items) for name, items in lists.items()})
+
+
+def _told_step(event: AnyEvent) -> int:
+    """The step at which ``event`` happened, 0 where it does not say; steps of the curves and resumes aside."""
+    told = AllocatorRead | Evaluated | Sampled | CheckpointSaved | Marked
+    return (event.step or 0) if isinstance(event, told) else 0
 
 
 def _drawn(joules: float | None, before: GaugesRead | None, now: GaugesRead) -> float | None:

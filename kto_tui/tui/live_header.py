@@ -8,7 +8,7 @@ from textual.content import Content
 from kto_tui import units
 from kto_tui.runs.config import RunConfig
 from kto_tui.runs.control import Action
-from kto_tui.runs.heldout_words import said
+from kto_tui.runs.heldout_words import said, tuned
 from kto_tui.runs.report import event_line
 from kto_tui.runs.state import OVER, RunState, Status
 
@@ -54,8 +54,8 @@ def progress(state: RunState, word: Status, mean_speed: float | None, width: int
     if last is None:
         return Content(f" {_after(state)}{state.phase or 'starting'} ...")
     total = state.total_steps or last.total_steps
-    share = last.step / total if total else 0.0
-    begin = f" step {last.step}/{total} ".ljust(2 * len(str(total)) + len(" step / "))
+    share = state.step / total if total else 0.0
+    begin = f" step {state.step}/{total} ".ljust(2 * len(str(total)) + len(" step / "))
     parts = [_Part(0, f" {share:4.0%}"), *_parts(state, mean_speed)]
     most = width - len(begin) - BAR[0]
     while sum(len(part.text) for part in parts) > most and (least := max(parts)).rank:
@@ -69,7 +69,8 @@ def _parts(state: RunState, mean_speed: float | None) -> list[_Part]:
     """What may stand behind the bar, in the order in which it stands there."""
     last, parts = state.last_step, []
     if last is not None and last.epoch is not None:
-        parts.append(_Part(4, f"  epoch {last.epoch:.2f}"))
+        # The point of the curves may be some steps old.
+        parts.append(_Part(4, f"  epoch {last.epoch * state.step / max(1, last.step):.2f}"))
     now = None if last is None else last.tokens_per_second
     parts.append(_Part(2, f"  {units.metric(now, 0):>4} tok/s"))
     if mean_speed is not None:
@@ -99,8 +100,8 @@ def _came_to(state: RunState, word: Status) -> str:
     """Where it ended, and the held-out figures where there are any."""
     of = f" of {state.total_steps}" if state.total_steps else ""
     parts = [f"{word} at step {state.step}{of}"]
-    if state.evaluations:
-        parts.append(said(state.evaluations[-1]))
+    if scored := tuned(state.evaluations):
+        parts.append(said(scored[-1]))
     if state.joules is not None:
         parts.append(units.energy(state.joules / 3600))
     return ", ".join(parts)

@@ -39,7 +39,8 @@ def _fetching(one: Candidate) -> str:
 
 def _settings(one: Candidate) -> str:
     recipe = one.plan.recipe
-    weights = QUANTISED.get(recipe.quantization, f"{recipe.precision} weights")
+    stored = f"{recipe.precision} weights" if one.model.quantised is None else "weights as quantised"
+    weights = QUANTISED.get(recipe.quantization, stored)
     words = [weights, f"{recipe.micro_batch} of {recipe.effective_batch} rows at once"]
     words += [f"{recipe.max_length} tokens", *(["checkpointing"] if recipe.gradient_checkpointing else [])]
     return f"{', '.join(words)}; {one.plan.backend}"

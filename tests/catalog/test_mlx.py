@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from kto_tui.catalog import ModelSpec, load_catalog, read_local
 from kto_tui.catalog.mlx import (
@@ -48,6 +49,7 @@ def spec(**facts: object) -> ModelSpec:
     return ModelSpec(**{"id": "org/model", "title": "model", "model_type": "llama", "parameters": 10, **facts})
 
 
+NARROW = spec(hidden_size=48, intermediate_size=104, heads=4, head_dim=12)
 REFUSED = {
     "architecture": (spec(model_type="bloom"), "none", "mlx-lm has no architecture bloom"),
     "no gradient": (spec(model_type="rwkv7"), "none", "no architecture rwkv7 that can be trained"),
@@ -56,6 +58,11 @@ REFUSED = {
     "fp8": (spec(quantised="fp8"), "none", "quantised (fp8)"),
     "compressed": (spec(quantised="compressed-tensors"), "none", "quantised (compressed-tensors)"),
     "twice": (spec(quantised="mlx"), "int4", "quantised already (mlx)"),
+    "widths": (
+        NARROW,
+        "int4",
+        "int4 would quantise nothing of this model: no layer's inputs are a multiple of 64 (48, 104)",
+    ),
     "pickles": (spec(id="/models/old", parameters=None), "none", "reads safetensors files"),
 }
 
@@ -74,6 +81,9 @@ def test_what_mlx_refuses(model: ModelSpec, quantization: str, what: str) -> Non
         (spec(), "none"),
         (spec(), "int4"),
         (spec(model_type=None, parameters=None), "int8"),
+        (NARROW, "none"),
+        (replace(NARROW, intermediate_size=128), "int4"),
+        (replace(NARROW, model_type="qwen3_moe"), "int4"),
         (spec(model_type="qwen3_5_text"), "none"),
         (spec(model_type="gemma4_unified_text"), "none"),
         (spec(model_type="mistral"), "none"),

@@ -80,7 +80,7 @@ def test_the_arithmetic_has_the_backends_own_numbers() -> None:
 
     assert arithmetic.MULTIPLE == packs.LENGTH_MULTIPLE == packs.SCORED_MULTIPLE
     assert arithmetic.TILE_BYTES == scoring.TILE_BYTES
-    assert (arithmetic.BITS, arithmetic.GROUP) == (model.BITS, model.GROUP_SIZE)
+    assert arithmetic.BITS == model.BITS
     rooms = arithmetic.WITHOUT_GRADIENT, arithmetic.WITH_CHECKPOINTING
     assert rooms == (step.WITHOUT_GRADIENT, step.WITH_CHECKPOINTING)
     for count in (1, 31, 33, 255, 1000, 1024, 5000):

@@ -59,7 +59,7 @@ def replay(events: Iterable[AnyEvent], recipe: Recipe) -> Iterator[tuple[int, li
         curves.add([event])
         state = fold(state, [event])
         if isinstance(event, StepCompleted | Evaluated | Sampled):
-            yield state.step, judge(curves, state, recipe)
+            yield state.logged_step, judge(curves, state, recipe)
 
 
 def first_steps(events: Iterable[AnyEvent], recipe: Recipe) -> dict[str, int]:

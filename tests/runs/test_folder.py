@@ -201,7 +201,7 @@ def test_the_summary_of_a_finished_run() -> None:
     writer.close()
     line = summarise(run)
     assert (line.id, line.state, line.reason, line.message) == ("bold-fox", "failed", "failed", "out of memory")
-    assert (line.step, line.total_steps, line.loss, line.tokens_per_second) == (8, 9, 0.25, 12.5)
+    assert (line.step, line.total_steps, line.loss, line.tokens_per_second) == (9, 9, 0.25, 12.5)
     assert (line.heldout_accuracy, line.path) == (0.75, str(run.path))
     assert line.started is not None
     assert line.ended is not None

@@ -1,5 +1,6 @@
 """An SFT run in words, tables and verdicts: its held-out loss takes the place of what only KTO has."""
 
+import msgspec
 import pytest
 
 from kto_tui import units
@@ -7,6 +8,7 @@ from kto_tui.recipe import Recipe
 from kto_tui.runs.compare import curve, differences, outcome, outcome_rows, picture, run_picture
 from kto_tui.runs.curves import Curves
 from kto_tui.runs.event_log import Tail
+from kto_tui.runs.events import Ended
 from kto_tui.runs.export import rows as exported
 from kto_tui.runs.overview import summarise
 from kto_tui.runs.page import markdown
@@ -14,9 +16,10 @@ from kto_tui.runs.reading import Reading
 from kto_tui.runs.report import event_line, step_line, summary_lines
 from kto_tui.runs.state import RunState, fold
 from kto_tui.runs.verdicts import Verdict, healthy, judge
+from kto_tui.tui.live_header import progress
 from kto_tui.tui.run_table import NARROW, cells, detail
 from tests.runs.made import made_run
-from tests.runs.sft_run import CONFIG, falling, sft_events
+from tests.runs.sft_run import CONFIG, PREPARED, falling, sft_events
 
 
 def reading(name: str = "calm-owl", **given: object) -> Reading:
@@ -48,6 +51,17 @@ def test_lines_and_summary_have_the_loss_and_no_rewards() -> None:
     assert summary_lines(state) == ["Held-out loss             before 2.600   after 1.700 of 40 rows"]
 
 
+def test_the_base_models_loss_is_no_outcome() -> None:
+    early = sft_events(falling()[:8], heldout=(2.6,))
+    assert summary_lines(fold(RunState(), early)) == ["Held-out loss             before 2.600   after — of 40 rows"]
+    one = summarise(made_run("calm-owl", early, config=CONFIG))
+    assert (one.heldout_loss, one.heldout_loss_best) == (None, None)
+    worse = reading("bold-fox", heldout=(1.6, 1.9, 1.7))
+    assert (outcome(worse).heldout_loss_best, outcome(worse).heldout_loss_last) == (1.7, 1.7)
+    ended = [*early, Ended(reason="stopped")]
+    assert str(progress(fold(RunState(), ended), "stopped", None, 80)) == " stopped at step 8 of 40"
+
+
 def test_the_list_of_runs_has_the_held_out_loss() -> None:
     one = summarise(made_run("calm-owl", sft_events(heldout=(2.6, 1.6, 1.7)), config=CONFIG))
     assert (one.heldout_accuracy, one.heldout_loss, one.heldout_loss_best) == (None, 1.7, 1.6)
@@ -66,6 +80,17 @@ def test_compared_with_a_kto_run_each_figure_says_what_it_is() -> None:
     assert "held-out loss" in picture([one, one])
     assert "reward margin" in picture([one, kto])
     assert "rewards" not in run_picture(one)
+
+
+def test_beside_runs_with_label_weights_it_has_none() -> None:
+    def weighed(name: str, weight: float) -> Reading:
+        data = msgspec.structs.replace(PREPARED, undesirable=160, desirable_weight=weight)
+        found = Reading(made_run(name, [data]))
+        found.read()
+        return found
+
+    found = differences([reading(), weighed("bold-fox", 1.0), weighed("dry-elk", 2.0), Reading(made_run("new-ant"))])
+    assert found["Label weights"] == ["-", "1 : 1", "2 : 1", units.UNKNOWN]
 
 
 def test_the_page_and_the_export_leave_nothing_blank() -> None:
@@ -91,6 +116,7 @@ def test_a_healthy_run_is_called_so_and_no_rule_of_kto_speaks() -> None:
     ("losses", "heldout", "rule", "says"),
     [
         (falling(), (2.6, 1.9, 1.8, 2.0, 2.1), "heldout_loss_rising", "rose from 1.800 at step 20 to 2.100"),
+        (falling(), (1.6, 1.7, 1.8), "heldout_loss_rising", "Stop; next time lower learning_rate or add rows"),
         (falling()[::-1], (), "loss_rising", "learning_rate 1e-5 instead of 1e-4"),
         ([*falling(30), *[float("nan")] * 10], (), "steps_skipped", "no finite loss"),
     ],

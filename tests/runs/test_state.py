@@ -115,7 +115,8 @@ def test_everything_that_happened_is_in_the_state(history: list[AnyEvent]) -> No
     ):
         assert found == (of(kind)[-1] if of(kind) else None)
     assert state.last_event_at == (history[-1].t if history else None)
-    assert state.step == (of(StepCompleted)[-1].step if of(StepCompleted) else 0)
+    told = (StepCompleted, Evaluated, Sampled, CheckpointSaved, Marked)
+    assert state.step == max((event.step for event in history if isinstance(event, told)), default=0)
     last_word = next((event for event in reversed(history) if isinstance(event, Ended | WorkerStarted)), None)
     assert state.ended == (last_word if isinstance(last_word, Ended) else None), "a new worker revives a run"
 
@@ -126,6 +127,24 @@ def test_folding_changes_nothing_in_place() -> None:
     assert first.last_step == SAMPLES[StepCompleted]
     assert first.ended is None
     assert fold(first, []) is first
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        AllocatorRead(active_bytes=1, cache_bytes=2, peak_bytes=3, step=50),
+        CheckpointSaved(step=50, path="p", size_bytes=1),
+        Evaluated(step=50, rows=1, accuracy=0.5),
+        Sampled(step=50, answers=()),
+        Marked(step=50, text="m"),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_a_run_is_where_its_newest_event_says_though_only_some_steps_are_logged(event: AnyEvent) -> None:
+    logged = [StepCompleted(step=step, total_steps=400) for step in (1, 3, 48)]
+    state = fold(RunState(), [*logged, event, AllocatorRead(active_bytes=1, cache_bytes=2, peak_bytes=3)])
+    assert (state.step, state.total_steps) == (50, 400)
+    assert fold(state, [Resumed(step=40, path="p")]).step == 40
 
 
 def test_a_resumed_run_measures_again_what_lies_beyond_its_checkpoint() -> None:

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kto_tui.runs.events import Evaluated, GaugesRead, PhaseEntered, Resumed, StepCompleted, WorkerStarted
+from kto_tui.runs.events import (
+    AllocatorRead,
+    CheckpointSaved,
+    Evaluated,
+    GaugesRead,
+    PhaseEntered,
+    Resumed,
+    StepCompleted,
+    WorkerStarted,
+)
 from kto_tui.runs.state import RunState, fold
 from kto_tui.tui.live_header import progress, title
 from kto_tui.tui.x_view import XView
@@ -28,7 +37,7 @@ def going(step: int, total: int, *, watts: float | None = None, phase: str = "tr
     )
 
 
-@given(st.integers(80, 240), st.integers(1, 10**6), st.integers(1, 10**6), st.none() | st.floats(1, 1e6), st.booleans())
+@given(st.integers(80, 240), st.integers(2, 10**6), st.integers(1, 10**6), st.none() | st.floats(1, 1e6), st.booleans())
 def test_the_line_fits_and_keeps_the_most_important(
     width: int, step: int, more: int, watts: float | None, evaluates: bool
 ) -> None:
@@ -45,6 +54,15 @@ def test_a_wide_line_says_everything() -> None:
     for part in ("step 60/500", "12%", "epoch 0.60", "412 tok/s, mean 400", "left 1:13:20", "done ~", "resumed at 2"):
         assert part in line
     assert "2.7 Wh" in line
+
+
+def test_it_says_where_the_run_is_between_two_points_of_the_curves() -> None:
+    read = AllocatorRead(t=1700.0, active_bytes=1, cache_bytes=0, peak_bytes=1, step=75)
+    line = str(progress(fold(going(60, 500), [read]), "running", 400.0, 140))
+    for part in ("step 75/500", "15%", "epoch 0.75", "412 tok/s"):
+        assert part in line
+    saved = CheckpointSaved(step=78, path="p", size_bytes=1)
+    assert str(progress(fold(going(60, 500), [read, saved]), "paused", None, 80)) == " paused at step 78 of 500"
 
 
 def test_the_line_stands_still_while_the_figures_change() -> None:

@@ -1,5 +1,7 @@
 """The Model screen with real keys, on machines one does not sit at."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from textual.pilot import Pilot
@@ -17,6 +19,7 @@ from kto_tui.tui.screens.download import LoginDialog
 from kto_tui.tui.screens.hardware import HardwareScreen
 from kto_tui.tui.screens.model import ModelScreen
 from kto_tui.tui.widgets.parts_bar import END
+from tests.catalog.folders import write_packed
 from tests.tui.machines import RTX_3070
 from tests.tui.test_another_machine import shown
 from tests.tui.test_candidates import with_free
@@ -273,6 +276,23 @@ async def test_a_resized_terminal_keeps_the_cursor_and_gets_more_columns() -> No
         assert under_cursor(app) == stays
         assert len(table(app).columns) == columns + 1
         assert "Learning rate" in text(app, "#detail")
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_folder_that_mlx_has_quantised_is_judged_and_says_so(size: tuple[int, int], tmp_path: Path) -> None:
+    folder = str(write_packed(tmp_path))
+    app = KtoApp()
+    async with app.run_test(size=size) as pilot:
+        await open_at(pilot, load_hardware("mac-m4-24gb"))
+        await pilot.press("e")
+        await until(pilot, at(app, AskDialog))
+        app.screen.query_one(Input).value = folder
+        await pilot.press("enter")
+        await until(pilot, lambda: at(app, ModelScreen)() and under_cursor(app) == folder)
+        assert "FITS" in text(app, "#parts")
+        assert "not measured on Metal" in " ".join(text(app, "#parts").split())
+        words = "the checkpoint is quantised already" if size[0] > 80 else "weights as quantised"
+        assert words in " ".join(text(app, "#detail").split())
 
 
 async def test_time_is_for_the_rows_one_has() -> None:

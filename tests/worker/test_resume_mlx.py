@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from kto_tui.draft import from_request, to_config
@@ -13,6 +14,7 @@ from kto_tui.runs.config import RunRequest
 from kto_tui.runs.control import Request, request
 from kto_tui.runs.events import AllocatorRead, CheckpointSaved, Evaluated, Resumed, StepCompleted, TrainingStarted
 from kto_tui.runs.folder import RunFolder, create_run
+from kto_tui.runs.report import summary_lines
 from tests.forked import tiny_model, worker
 from tests.tiny import make_rows, write_jsonl
 from tests.worker.outcome import ended, result, told
@@ -82,9 +84,15 @@ def test_sft_killed_as_it_saves_ends_with_the_same_bits(new_run: Callable[..., R
     assert points[-1].loss < points[0].loss
     assert {event.kl for event in points} == {event.margin for event in points} == {None}
     assert "thumbs-down rows are not trained on" in told(whole)
-    last = [event for event in events_of(whole) if isinstance(event, Evaluated)][-1]
-    assert last.accuracy is None
-    assert last.loss is not None
+    scored = [[event for event in events_of(one) if isinstance(event, Evaluated)] for one in (whole, run)]
+    base, last = scored[0][0], scored[0][-1]
+    assert {base.accuracy, last.accuracy} == {None}
+    # What the base model makes of the held-out rows, once and before the first step.
+    assert [[one.step for one in each].count(0) for each in scored] == [1, 1]
+    assert base == msgspec.structs.replace(scored[1][0], t=base.t)
+    assert base.step == 0
+    assert (base.loss or 0) > (last.loss or 0) > 0
+    assert "before —" not in summary_lines(whole.read_state())[0]
 
 
 def test_a_stop_saves_the_adapter_and_the_way_back(new_run: Callable[..., RunFolder]) -> None:

@@ -49,8 +49,8 @@ def notes_of(config: RunConfig, described: Mapping[str, Any]) -> tuple[str, ...]
     if quantization is None:
         if config.recipe.quantization == "none":
             return ()
-        trained = config.recipe.quantization
-        return (f"The adapter was trained over {trained} weights and is merged into the original ones: figures differ",)
+        over = f"a base model quantised as {config.recipe.quantization}"  # which may have left some of its layers
+        return (f"The adapter was trained over {over} and is merged into the original weights: figures differ",)
     found = [f"The base model's {quantization['bits']}-bit weights were dequantised; the lost precision is not back"]
     if (kind := described.get("model_type")) not in COMPARED:
         found.append(f"Tensors have mlx-lm's names for {kind}: whether Transformers knows them has not been tested")

@@ -1,5 +1,6 @@
 """Held-out rows under MLX: rewards for KTO, the loss for SFT."""
 
+import contextlib
 from collections.abc import Sequence
 
 from kto_tui.backends.base import Job, StopRequested
@@ -38,9 +39,10 @@ class HeldoutLoss:
         return total
 
     def evaluate(self, step: int) -> Evaluated:
-        """The event that reports it."""
+        """The event that reports it; step 0: of the base model."""
         tokens = sum(self._step.scored(row) for row in self._rows)
-        loss = -self._pass.run(self._sum) / max(1, tokens)
+        with contextlib.nullcontext() if step else self._step.reference_model():
+            loss = -self._pass.run(self._sum) / max(1, tokens)
         return Evaluated(step=step, rows=len(self._rows), accuracy=None, loss=finite(loss))
 
 

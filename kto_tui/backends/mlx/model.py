@@ -15,14 +15,26 @@ from kto_tui.backends.mlx.device import Device
 from kto_tui.backends.mlx.rope import read_config
 from kto_tui.backends.training.model_files import room_for
 from kto_tui.catalog import resolve
-from kto_tui.catalog.mlx import COMPARED, TEXT_MODELS, folder_refusal, mlx_refusal
+from kto_tui.catalog.mlx import COMPARED, GROUP, TEXT_MODELS, folder_refusal, mlx_refusal, nothing_to_quantise
 from kto_tui.errors import UserError
 from kto_tui.recipe import Recipe
 
 BITS = {"int4": 4, "int8": 8}
-GROUP_SIZE = 64
 # mlx-lm attends to the whole row where Transformers slides a window.
 WINDOWLESS = frozenset({"mistral", "gemma2", "phi3", "qwen2", "qwen3"})
+
+
+class Quantised(msgspec.Struct, frozen=True):
+    """``layers`` of the ``of`` that could be are quantised to ``bits``."""
+
+    bits: int
+    layers: int
+    of: int
+
+    @property
+    def word(self) -> str:
+        """How weights are kept, such as 4-bit."""
+        return f"{self.bits}-bit" if self.layers == self.of else f"{self.bits}-bit in part"
 
 
 class Base(msgspec.Struct, frozen=True):
@@ -33,18 +45,14 @@ class Base(msgspec.Struct, frozen=True):
         config: as normalised, with ``quantization`` where weights are quantised.
         vocabulary: entries of its head.
         notes: what a person should know of it.
+        quantised: how much of it; None where nothing is.
     """
 
     model: Any
     config: dict[str, Any]
     vocabulary: int
     notes: tuple[str, ...] = ()
-
-    @property
-    def bits(self) -> int | None:
-        """Bits of quantised weights; None where they are not."""
-        found = self.config.get("quantization")
-        return found["bits"] if isinstance(found, Mapping) else None
+    quantised: Quantised | None = None
 
 
 def _text(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -102,7 +110,7 @@ def load_base(folder: Path, recipe: Recipe, device: Device, model: str) -> Base:
         with room_for(model):
             loaded, found = load_model(folder, lazy=True, model_config=changes)
             rounded = _cast(loaded, device.dtype)
-            loaded, found = _quantised(loaded, found, recipe)
+            loaded, found, left = _quantise(loaded, found, recipe, model)
             mx.eval(loaded.parameters())
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
         # RuntimeError: what MLX's reader of files says; a lack of memory is no longer one here.
@@ -116,7 +124,9 @@ def load_base(folder: Path, recipe: Recipe, device: Device, model: str) -> Base:
         notes.append(f"The checkpoint's weights are quantised to {quantised['bits']} bits already, and stay so")
         if rounded:
             notes.append(f"Its scales are fp16 and rounded to {device.precision}: training in fp16 needs a scaler")
-    return Base(loaded, found, int(_text(config)["vocab_size"]), tuple(notes))
+    if left is not None:
+        notes.append(left)
+    return Base(loaded, found, int(_text(config)["vocab_size"]), tuple(notes), _quantised(loaded, found))
 
 
 def _cast(model: Any, dtype: Any) -> bool:  # noqa: ANN401
@@ -140,10 +150,29 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _quantised(model: Any, config: dict[str, Any], recipe: Recipe) -> tuple[Any, dict[str, Any]]:  # noqa: ANN401
+def _quantise(model: Any, config: dict[str, Any], recipe: Recipe, name: str) -> tuple[Any, dict[str, Any], str | None]:  # noqa: ANN401
+    """Model and configuration as the recipe wants them, and what to know of layers that could not be quantised.
+
+    Raises:
+        UserError: that is none of them.
+    """
     bits = BITS.get(recipe.quantization)
     if bits is None:
-        return model, config
+        return model, config, None
+    widths = [each.weight.shape[-1] for _, each in model.named_modules() if hasattr(each, "to_quantized")]
+    odd = [width for width in widths if width % GROUP]
+    if len(odd) == len(widths):
+        raise nothing_to_quantise(recipe.quantization, sorted(set(odd)), name)
     with contextlib.redirect_stdout(sys.stderr):  # it prints what it has done
-        changed, found = quantize_model(model, config, GROUP_SIZE, bits)
-    return changed, found
+        changed, found = quantize_model(model, config, GROUP, bits)
+    left = f"{recipe.quantization} leaves {len(odd)} of {len(widths)} layers as they are: their inputs are no multiple"
+    return changed, found, f"{left} of {GROUP}" if odd else None
+
+
+def _quantised(model: Any, config: Mapping[str, Any]) -> Quantised | None:  # noqa: ANN401
+    settings = config.get("quantization")
+    if not isinstance(settings, Mapping):
+        return None
+    modules = [each for _, each in model.named_modules()]
+    done, left = sum("scales" in each for each in modules), sum(hasattr(each, "to_quantized") for each in modules)
+    return Quantised(settings["bits"], done, done + left)

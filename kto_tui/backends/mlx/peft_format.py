@@ -14,6 +14,7 @@ from kto_tui.backends.base import Job
 from kto_tui.backends.layer_names import in_transformers
 from kto_tui.backends.mlx.alone import unfound
 from kto_tui.backends.mlx.lora import adapted
+from kto_tui.backends.mlx.model import Quantised
 from kto_tui.recipe import Recipe
 
 MLX_FOLDER = "mlx"
@@ -178,19 +179,18 @@ def write_adapter(model: Any, recipe: Recipe, base: Path, folder: Path, *, peft:
     _write_json(inner / "adapter_config.json", mlx_config(model, recipe))
 
 
-def readme(job: Job, base: Path, steps: int, bits: int | None, *, peft: bool) -> str:
+def readme(job: Job, base: Path, steps: int, quantised: Quantised | None, *, peft: bool) -> str:
     """What the adapter is and how it is loaded.
 
     Args:
         job: the run.
         base: folder of the base model.
         steps: optimizer steps that were trained.
-        bits: of quantised base weights.
+        quantised: how much of the base weights is.
         peft: whether PEFT's files are there.
     """
     recipe, path = job.config.recipe, job.run.adapter
-    quantised = "" if bits is None else f", its weights quantised to {bits} bits: figures of the run hold for those"
-    of_itself = bits is not None and recipe.quantization == "none"
+    of_itself = quantised is not None and recipe.quantization == "none"
     with_peft = (PEFT_ON_ORIGINAL if of_itself else PEFT).format(path=path)
     lacks = unfound(base)
     how = MLX if not lacks else MLX_FUSED if peft and "model_type" not in lacks else MLX_TOLD
@@ -206,8 +206,15 @@ def readme(job: Job, base: Path, steps: int, bits: int | None, *, peft: bool) ->
         mlx=with_mlx,
         fuse=(FUSE if peft else NO_FUSE).format(run=job.run.id),
         base=base,
-        quantised=quantised,
+        quantised=_over(quantised),
     )
+
+
+def _over(quantised: Quantised | None) -> str:
+    if quantised is None:
+        return ""
+    part = "" if quantised.layers == quantised.of else f" in {quantised.layers} of {quantised.of} layers"
+    return f", its weights quantised to {quantised.bits} bits{part}: figures of the run hold for those"
 
 
 def _write_json(file: Path, table: dict[str, Any]) -> None:

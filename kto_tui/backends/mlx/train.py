@@ -95,7 +95,8 @@ def _train(job: Job, here: Loaded, probe: Callable[[Any], None], tracker: Tracke
     saved = newest(job, belongs, known)
     known = fold(known, [Resumed(step=0 if saved is None else saved.step)])
     trainer, passes = build_trainer(job, here.base, rows, here.device, here.folder, Ranks())
-    measures = Measures(job, heldout_of(job, trainer, passes, rows), _sampler(job, here, passes))
+    heldout = heldout_of(job, trainer, passes, rows)
+    measures = Measures(job, heldout, _sampler(job, here, passes))
     measures.ask_base(known)
     points, changes = Points(job, None if tracker is None else tracker.log), Changes(job, known)
     saver = Saver(
@@ -112,15 +113,24 @@ def _train(job: Job, here: Loaded, probe: Callable[[Any], None], tracker: Tracke
         points.carry(checkpoint.restore(trainer, saved.path, same_rows=same_windows(saved, belongs)))
     if tracker is not None:
         tracker.begin(_followed(job, here, trainer).open)
+    if saved is None and heldout is not None:
+        _score_base(job, measures, known)
     if trainer.progress.step < last_step(job, trainer.total_steps):
         job.enter("training")
         _announce(job, here, trainer)
         window = rows.windows[trainer.progress.step % len(rows.windows)]
-        after = _after_step(job, lambda: probe(window))
+        after = _after_step(job, trainer, lambda: probe(window))
         ended = Loop(job, known, trainer, measures, points, saver, changes, after).run()
         if ended in {"pause", "abort"}:
             return ended
     return _finish(job, here, trainer, measures, known, ended)
+
+
+def _score_base(job: Job, measures: Measures, known: RunState) -> None:
+    """The base model's held-out loss, unless it is known; under KTO its rewards are 0 by definition."""
+    if job.config.recipe.method == "sft" and all(one.step for one in known.evaluations):
+        job.enter("scoring the held-out rows")
+        measures.evaluate(0)
 
 
 def _finish(
@@ -132,7 +142,7 @@ def _finish(
         lambda into: _write(here, trainer, job, into),
         base=here.folder,
         steps=done,
-        readme=readme(job, here.folder, done, here.base.bits, peft=here.peft is not None),
+        readme=readme(job, here.folder, done, here.base.quantised, peft=here.peft is not None),
     )
     # What was learnt is safe now: a request from here on only skips the rest, as does an earlier process's work.
     for already, phase, take in (
@@ -170,13 +180,12 @@ def _sampler(job: Job, here: Loaded, passes: Passes) -> Sampler:
 def _announce(job: Job, here: Loaded, trainer: Trainer) -> None:
     trained, every = parameter_counts(trainer.model)
     name = mx.device_info().get("device_name") if here.device.type == "metal" else None
+    weights = [] if here.base.quantised is None else [here.base.quantised.word]
     job.emit(
         TrainingStarted(
             total_steps=trainer.total_steps,
             device=str(name or here.device.type),
-            precision=here.device.precision
-            if here.base.bits is None
-            else f"{here.base.bits}-bit, {here.device.precision}",
+            precision=", ".join([*weights, here.device.precision]),
             trainable_parameters=trained,
             total_parameters=every,
         )
@@ -188,13 +197,13 @@ def _followed(job: Job, here: Loaded, trainer: Trainer) -> Followed:
     return Followed(job.run, settings, here.base.config, parameter_counts(trainer.model)[1])
 
 
-def _after_step(job: Job, first: Callable[[], None]) -> Callable[[], None]:
+def _after_step(job: Job, trainer: Trainer, first: Callable[[], None]) -> Callable[[], None]:
     """Called after every step: reads the allocator, and measures the first step."""
     gauges, pending = AllocatorGauges(job.emit, allocator), [first]
 
     def after() -> None:
         while pending:
             pending.pop()()
-        gauges.tick()
+        gauges.tick(trainer.progress.step)
 
     return after

@@ -104,8 +104,8 @@ class Evidence:
     """The figures of a run so far.
 
     Attributes:
-        step, total: optimizer steps done and planned; total is None before it is known.
-        progress: share of the planned steps done.
+        step, total: optimizer steps that the curves tell of, and planned ones; total is None before it is known.
+        progress: their share.
         points: points of the training curves.
     """
 
@@ -113,7 +113,7 @@ class Evidence:
         self.state, self.recipe = state, recipe
         self._late: dict[tuple[str, float], Window | None] = {}
         self.curves = curves
-        self.step, self.total = state.step, state.total_steps
+        self.step, self.total = state.logged_step, state.total_steps
         self.progress = self.step / self.total if self.total else 0.0
         self.points = len(curves.steps["loss"])
         self._point_rows = self.step / self.points * recipe.effective_batch if self.points else 0.0

@@ -40,7 +40,8 @@ def heldout_loss_rising(evidence: Evidence) -> Verdict | None:
         "heldout_loss_rising",
         f"Overfitting: the training loss is down to {late.mean:.3f}, but the held-out loss rose from {lowest:.3f} at "
         f"step {when} to {scored[-1][0]:.3f}",
-        f"Stop; next time set steps to {when}, lower learning_rate or add rows",
+        # Where the base model was best no number of steps is.
+        f"Stop; next time {f'set steps to {when}, ' if when else ''}lower learning_rate or add rows",
     )
 
 

@@ -8,7 +8,7 @@ from textual.geometry import Size
 from textual.widgets import Static
 
 from kto_tui import units
-from kto_tui.memory.estimate import Estimate
+from kto_tui.memory.estimate import NOT_ON_METAL, Estimate
 from kto_tui.memory.parts import PARTS, parts_of
 from kto_tui.planner import Plan
 
@@ -30,6 +30,7 @@ QUALITY = {
     "fitted": "fitted, not measured here",
     "rough": "rough, about ±25 %",
 }
+SHORT_NOTES = {NOT_ON_METAL: "fitted, not measured on Metal"}
 SLACK, FREE, END = "r", ".", "┃"
 VERDICTS = {"FITS": "bold $text-success", "TIGHT": "bold $text-warning", "NO": "bold $text-error", "UNKNOWN": "bold"}
 WIDE = 120
@@ -67,7 +68,8 @@ def _styled(bar: str) -> Content:
 
 def legend(predicted: Estimate, width: int) -> str:
     """The parts in GiB, their sum, what the allocator may reserve, and how far to trust that, in lines of ``width``."""
-    names, note = (PARTS, predicted.note) if width >= WIDE else (SHORT, QUALITY[predicted.quality])
+    narrow = SHORT_NOTES.get(predicted.note, QUALITY[predicted.quality])
+    names, note = (PARTS, predicted.note) if width >= WIDE else (SHORT, narrow)
     parts = [
         f"{LETTERS[name][0]} {names[name]} {_gib(part)}".replace(" ", "\xa0")  # textwrap leaves these together
         for name, part in parts_of(predicted)

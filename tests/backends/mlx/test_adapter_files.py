@@ -10,7 +10,7 @@ from peft import AutoPeftModelForCausalLM, PeftModel
 
 from kto_tui.backends.base import Job
 from kto_tui.backends.mlx.alone import unfound
-from kto_tui.backends.mlx.model import load_base
+from kto_tui.backends.mlx.model import Quantised, load_base
 from kto_tui.backends.mlx.peft_format import MLX_FOLDER, readme, write_adapter
 from kto_tui.runs.config import RunConfig
 from tests.backends.mlx.models import changed, gap, mlx_logits, peft_names_of, torch_logits, transformers_model, tuned
@@ -72,15 +72,16 @@ def test_untied_embeddings(tmp_path: Path, checkpoint: Checkpoint) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bits", "quantization", "words"),
+    ("quantised", "quantization", "words"),
     [
         (None, "none", "AutoPeftModelForCausalLM"),
-        (4, "int4", "AutoPeftModelForCausalLM"),
-        (4, "none", "original model"),
+        (Quantised(4, 15, 15), "int4", "AutoPeftModelForCausalLM"),
+        (Quantised(4, 13, 15), "int4", "weights quantised to 4 bits in 13 of 15 layers"),
+        (Quantised(4, 15, 15), "none", "original model"),
     ],
 )
 def test_the_readme_says_what_loads_it(
-    checkpoint: Checkpoint, tmp_path: Path, bits: int | None, quantization: str, words: str
+    checkpoint: Checkpoint, tmp_path: Path, quantised: Quantised | None, quantization: str, words: str
 ) -> None:
     recipe = msgspec.structs.replace(RECIPE, quantization=quantization)
     folder = changed(checkpoint("llama"), tmp_path / "base", "rope_parameters", rope_theta=1e4)
@@ -90,16 +91,18 @@ def test_the_readme_says_what_loads_it(
         emit=lambda _: None,
         requested=lambda: None,
     )
-    text = readme(job, folder, 7, bits, peft=True)
+    text = readme(job, folder, 7, quantised, peft=True)
     assert words in text
     assert f"--adapter-path {job.run.adapter}/mlx" in text
-    assert ("quantised to 4 bits" in text) is (bits == 4)
+    assert ("quantised to 4 bits" in text) is (quantised is not None)
     assert "{" not in text
     # Transformers 5 nests rotary settings, which mlx-lm alone would not find.
-    nested = readme(job, changed(checkpoint("llama"), tmp_path / "nested", rope_parameters=ROPE), 7, bits, peft=True)
+    nested = readme(
+        job, changed(checkpoint("llama"), tmp_path / "nested", rope_parameters=ROPE), 7, quantised, peft=True
+    )
     assert "--adapter-path" not in nested
     assert "mlx_lm.generate --model FOLDER" in nested
-    alone = readme(job, tmp_path / "nested", 7, bits, peft=False)
+    alone = readme(job, tmp_path / "nested", 7, quantised, peft=False)
     assert "from peft" not in alone
     assert "kto-tui fuse bold-fox" not in alone
     assert '"rope_theta": 123456.0' in alone

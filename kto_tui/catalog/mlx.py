@@ -22,6 +22,25 @@ TAKEN = frozenset({"mlx", "mxfp4"})
 GROUP = 64
 # Architectures whose scores and gradients the tests compare with Transformers', by mlx-lm's names.
 COMPARED = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma2", "smollm3", "phi3", "olmo2", "granite"})
+# Architectures that mlx-lm 0.32.2 loads and adapters cannot be trained of.
+NOT_TRAINED = {
+    "bitnet": "its layers are none of MLX's linear ones",
+    "deepseek_v41": "the router's choice of experts has no gradient",
+    "deepseek_v41_text": "as deepseek_v41",
+    "gemma3n": "it reads the weights of layers that would have adapters",
+    "muse_spark": "its Metal kernels have no gradient",
+    "olmo": "its module ends the process where ai2-olmo is not installed",
+    "phi3small": "a row's scores depend on how far it is padded",
+    "prism_hadamard_qwen35": "its layers are none of MLX's linear ones",
+    "recurrent_gemma": "it cannot be frozen: its class never calls that of mlx.nn.Module",
+    "rwkv7": "its Metal kernel has no gradient",
+}
+# Text models that mlx-lm loads under another name, also where a checkpoint holds nothing else.
+TEXT_MODELS = {
+    "gemma4_unified_text": "gemma4_text",
+    "qwen3_5_moe_text": "qwen3_5_moe",
+    "qwen3_5_text": "qwen3_5",
+}
 
 
 @functools.cache
@@ -34,10 +53,9 @@ def mlx_architectures() -> frozenset[str]:
     return frozenset(Path(__file__).with_name("mlx_architectures.txt").read_text(encoding="ascii").split())
 
 
-def _is_known(model: ModelSpec) -> bool:
-    """Whether mlx-lm has the architecture: by the whole checkpoint's name, where ours is that of its text model."""
-    kind, known = model.model_type or "", mlx_architectures()
-    return kind in known or kind.removesuffix("_text") in known
+def is_trained(kind: str) -> bool:
+    """Whether mlx-lm has the architecture ``kind``, by its model type, and it can be trained."""
+    return TEXT_MODELS.get(kind, kind) in mlx_architectures() - NOT_TRAINED.keys()
 
 
 def _widths(model: ModelSpec) -> list[int]:
@@ -64,8 +82,8 @@ def mlx_refusal(model: ModelSpec, quantization: str = "none", max_length: int | 
         quantization: the recipe's, by which the weights would be quantised while they are loaded.
         max_length: tokens of the recipe's longest row; None: not known yet.
     """
-    if model.model_type is not None and not _is_known(model):
-        what = f"mlx-lm has no architecture {model.model_type}"
+    if model.model_type is not None and not is_trained(model.model_type):
+        what = f"mlx-lm has no architecture {model.model_type} that can be trained"
         return UserError(what, mend=f"Choose another model, or set {HF}", where=model.id)
     if model.quantised == "bitsandbytes":
         what = "This checkpoint is quantised by bitsandbytes, which MLX cannot read"

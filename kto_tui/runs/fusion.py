@@ -64,7 +64,7 @@ def adapter_config(run: RunFolder) -> dict[str, Any]:
     if not file.exists() and (run.adapter / "mlx").is_dir():
         raise UserError(
             "This adapter is saved for mlx-lm alone, which calls the model's layers otherwise than Transformers",
-            mend=f"Use it as it is: mlx_lm.generate --adapter-path {run.adapter / 'mlx'}",
+            mend=f"Use it with mlx-lm, as {run.adapter / 'README.md'} says",
             where=run.id,
         )
     try:

@@ -8,6 +8,8 @@ from msgspec.structs import replace
 
 from kto_tui.catalog import ModelSpec, load_catalog, read_local
 from kto_tui.catalog.mlx import (
+    NOT_TRAINED,
+    TEXT_MODELS,
     adapter_refusal,
     folder_refusal,
     gguf_refusal,
@@ -34,6 +36,11 @@ def test_the_shipped_architectures_are_those_of_mlx_lm() -> None:
     assert all("Model" in texts[name] and "ModelArgs" in texts[name] for name in mlx_architectures() - own - sent)
 
 
+def test_names_of_architectures_are_mlx_lms() -> None:
+    assert {*NOT_TRAINED, *TEXT_MODELS.values()} <= mlx_architectures()
+    assert not TEXT_MODELS.keys() & mlx_architectures()
+
+
 def test_every_model_of_the_catalog_trains_with_mlx() -> None:
     assert [model.id for model in load_catalog() if mlx_refusal(model) is not None] == []
 
@@ -45,6 +52,8 @@ def spec(**facts: object) -> ModelSpec:
 NARROW = spec(hidden_size=48, intermediate_size=104, heads=4, head_dim=12)
 REFUSED = {
     "architecture": (spec(model_type="bloom"), "none", "mlx-lm has no architecture bloom"),
+    "no gradient": (spec(model_type="rwkv7"), "none", "no architecture rwkv7 that can be trained"),
+    "a text model alone": (spec(model_type="gemma3n_text"), "none", "no architecture gemma3n_text that"),
     "bitsandbytes": (spec(quantised="bitsandbytes"), "none", "quantised by bitsandbytes, which MLX cannot read"),
     "fp8": (spec(quantised="fp8"), "none", "quantised (fp8)"),
     "compressed": (spec(quantised="compressed-tensors"), "none", "quantised (compressed-tensors)"),
@@ -76,6 +85,7 @@ def test_what_mlx_refuses(model: ModelSpec, quantization: str, what: str) -> Non
         (replace(NARROW, intermediate_size=128), "int4"),
         (replace(NARROW, model_type="qwen3_moe"), "int4"),
         (spec(model_type="qwen3_5_text"), "none"),
+        (spec(model_type="gemma4_unified_text"), "none"),
         (spec(model_type="mistral"), "none"),
         (spec(quantised="mlx", parameters=None), "none"),
         (spec(model_type="gpt_oss", quantised="mxfp4", parameters=None), "none"),

@@ -54,7 +54,9 @@ def fuse(run: RunFolder, target: Path, wrote: Callable[[int, int], None], *, ggu
     check_same(run, base)
     notes = notes_of(config, described)
     kept = described if quantization is None else _unquantised(described)
-    text = readme(run.id, config, base, target, notes, dora=any(one.m is not None for one in changes.values()))
+    text = readme(
+        run.id, config, base, described, target, notes, dora=any(one.m is not None for one in changes.values())
+    )
     try:
         size = write_folder(target, base, files, kept, text, wrote)
     except ImportError as error:

@@ -1,6 +1,6 @@
 """Which tensors the fused folder has: those of the base model, with the adapted ones changed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 from kto_tui.backends.fuse import dequantise
 from kto_tui.backends.fuse.adapter import Change
 from kto_tui.backends.fuse.tensors import WIDTHS, Floats, Planned, Raw, Shard, count, from_float32
+from kto_tui.backends.layer_names import in_checkpoint
 from kto_tui.errors import UserError
 
 Files = dict[str, dict[str, Planned]]
@@ -21,7 +22,7 @@ def plan(base: Path, changes: Mapping[str, Change], quantization: Mapping[str, A
 
     Args:
         base: folder of the base model.
-        changes: by the name of the weight.
+        changes: by PEFT's name of the weight.
         quantization: MLX's settings where the base weights are quantised by MLX.
 
     Raises:
@@ -32,6 +33,7 @@ def plan(base: Path, changes: Mapping[str, Change], quantization: Mapping[str, A
         raise UserError("The base model has no safetensors files", mend=PEFT, where=str(base))
     shards = [Shard(path) for path in paths]
     found: Files = {}
+    changes = _by_stored_names(changes, {name for shard in shards for name in shard.entries})
     missing = set(changes)
     for shard in shards:
         here: dict[str, Planned] = {}
@@ -57,6 +59,15 @@ def plan(base: Path, changes: Mapping[str, Change], quantization: Mapping[str, A
     if missing:
         what = f"The base model's files have no {min(missing)}, which the adapter changes"
         raise UserError(what, mend=PEFT, where=str(base))
+    return found
+
+
+def _by_stored_names(changes: Mapping[str, Change], tensors: Collection[str]) -> dict[str, Change]:
+    """``changes`` by the names of the weights in the base model's files."""
+    found = {}
+    for name, change in changes.items():
+        layer = name.removesuffix(".weight")
+        found[f"{in_checkpoint(layer, tensors) or layer}.weight"] = change
     return found
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kto_tui.backends.fuse.base_model import quantization_of
-from kto_tui.catalog.mlx import COMPARED
+from kto_tui.catalog.mlx import COMPARED, TEXT_MODELS
 from kto_tui.catalog.mlx_config import by_itself
 from kto_tui.runs.config import RunConfig
 
@@ -23,14 +23,19 @@ model = AutoModelForCausalLM.from_pretrained("{target}")
 tokenizer = AutoTokenizer.from_pretrained("{target}")
 ```
 
-With mlx-lm:
+{mlx}
+`config.json` names the rotary settings at the top level too, because mlx-lm reads most of them nowhere else. The base
+model's licence holds for this one; see its own page.
+"""
+
+MLX = """With mlx-lm:
 
 ```console
 mlx_lm.generate --model {target} --prompt "..."
 ```
-
-`config.json` names the rotary settings at the top level too, because mlx-lm reads most of them nowhere else. The base
-model's licence holds for this one; see its own page.
+"""
+# Transformers would not take a language model by the name of what it is part of.
+MLX_RENAMED = """mlx-lm loads a copy whose `config.json` says `"model_type": "{name}"`, and Transformers this one.
 """
 
 
@@ -57,19 +62,31 @@ def notes_of(config: RunConfig, described: Mapping[str, Any]) -> tuple[str, ...]
     return tuple(found)
 
 
-def readme(run: str, config: RunConfig, base: Path, target: Path, notes: tuple[str, ...], *, dora: bool) -> str:
+def readme(
+    run: str,
+    config: RunConfig,
+    base: Path,
+    described: Mapping[str, Any],
+    target: Path,
+    notes: tuple[str, ...],
+    *,
+    dora: bool,
+) -> str:
     """The folder's README.
 
     Args:
         run: its id.
         config: of it.
         base: folder of the base model.
+        described: its configuration.
         target: the folder.
         notes: as ``notes_of`` says.
         dora: whether the adapter is one.
     """
     said = "".join(f"\n{note}.\n" for note in notes)
+    name = TEXT_MODELS.get(str(described.get("model_type")))
+    mlx = MLX.format(target=target) if name is None else MLX_RENAMED.format(name=name)
     return README.format(
         model=config.model, run=run, base=base, kind="DoRA" if dora else "LoRA", method=config.recipe.method.upper(),
-        notes=said, target=target,
+        notes=said, target=target, mlx=mlx,
     )  # fmt: skip

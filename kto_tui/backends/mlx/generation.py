@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm.generate import BatchGenerator
+from mlx_lm.generate import BatchGenerator, generate_step
 from transformers import PreTrainedTokenizerBase
 
 from kto_tui.backends.training import answers
@@ -28,17 +28,44 @@ def generator(
         prompts = [tokenizer(text, add_special_tokens=special_tokens)["input_ids"] for text in texts]
         was_training = model.training
         model.eval()
-        batch = BatchGenerator(model, stop_tokens=[[end] for end in ends])
         try:
-            numbers = batch.insert(prompts, [answers.MAX_NEW_TOKENS] * len(prompts))
-            found: dict[int, list[int]] = {number: [] for number in numbers}
-            while responses := batch.next_generated():
-                for response in responses:
-                    found[response.uid].append(int(response.token))
+            return answered(model, prompts, ends, answers.MAX_NEW_TOKENS)
         finally:
-            batch.close()
             model.train(was_training)
-        mx.clear_cache()
-        return [found[number] for number in numbers]
+            mx.clear_cache()
 
     return generate
+
+
+def answered(model: Any, prompts: Sequence[list[int]], ends: Sequence[int], most: int) -> list[list[int]]:  # noqa: ANN401
+    """Greedy answers to ``prompts``, up to ``most`` tokens each, with the one that ends them.
+
+    Of some architectures, Gemma 2 among them, mlx-lm cannot answer prompts of several lengths side by side and raises
+    ValueError: those are answered one after another.
+    """
+    try:
+        return _side_by_side(model, prompts, ends, most)
+    except ValueError:
+        return [_alone(model, prompt, ends, most) for prompt in prompts]
+
+
+def _side_by_side(model: Any, prompts: Sequence[list[int]], ends: Sequence[int], most: int) -> list[list[int]]:  # noqa: ANN401
+    batch = BatchGenerator(model, stop_tokens=[[end] for end in ends])
+    try:
+        numbers = batch.insert(prompts, [most] * len(prompts))
+        found: dict[int, list[int]] = {number: [] for number in numbers}
+        while responses := batch.next_generated():
+            for response in responses:
+                found[response.uid].append(int(response.token))
+    finally:
+        batch.close()
+    return [found[number] for number in numbers]
+
+
+def _alone(model: Any, prompt: list[int], ends: Sequence[int], most: int) -> list[int]:  # noqa: ANN401
+    found: list[int] = []
+    for token, _ in generate_step(mx.array(prompt), model, max_tokens=most):
+        found.append(int(token))
+        if token in ends:
+            break
+    return found

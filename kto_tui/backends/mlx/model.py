@@ -16,7 +16,7 @@ from kto_tui.backends.mlx.rope import read_config
 from kto_tui.backends.mlx.told import correct, told
 from kto_tui.backends.training.model_files import room_for
 from kto_tui.catalog import resolve
-from kto_tui.catalog.mlx import COMPARED, GROUP, folder_refusal, mlx_refusal, nothing_to_quantise
+from kto_tui.catalog.mlx import COMPARED, GROUP, TEXT_MODELS, folder_refusal, mlx_refusal, nothing_to_quantise
 from kto_tui.catalog.mlx_config import text_of
 from kto_tui.errors import UserError
 from kto_tui.recipe import Recipe
@@ -81,6 +81,7 @@ def load_base(folder: Path, recipe: Recipe, device: Device, model: str) -> Base:
     kept = {"quantization", "quantization_config", "eos_token_id"}
     try:
         changes = {name: value for name, value in told(config).items() if name not in kept}
+        changes["model_type"] = TEXT_MODELS.get(config["model_type"], config["model_type"])
         with room_for(model):
             loaded, found = load_model(folder, lazy=True, model_config=changes)
             correct(loaded, config)

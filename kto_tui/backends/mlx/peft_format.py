@@ -1,6 +1,7 @@
 """Writes trained adapters as PEFT's files, which Transformers loads, and as mlx-lm's beside them."""
 
 import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from kto_tui.backends.base import Job
+from kto_tui.backends.layer_names import in_transformers
+from kto_tui.backends.mlx.alone import unfound
 from kto_tui.backends.mlx.lora import adapted
 from kto_tui.backends.mlx.model import Quantised
-from kto_tui.backends.mlx.rope import nested_only, read_config
+from kto_tui.backends.mlx.rope import read_config
 from kto_tui.catalog.mlx_config import by_itself
 from kto_tui.recipe import Recipe
 
@@ -23,8 +26,12 @@ A {kind} adapter for `{model}`, trained with {method} by kto-tui under MLX on {s
 
 {peft}{mlx}
 The base model was read from `{base}`{quantised}. All choices of the run are in `run.toml` beside this folder;
-`kto-tui fuse {run} FOLDER` writes base model and adapter as one Hugging Face folder.
+{fuse}
 """
+FUSE = "`kto-tui fuse {run} FOLDER` writes base model and adapter as one Hugging Face folder."
+NO_FUSE = (
+    "mlx-lm calls the layers otherwise than Transformers: PEFT cannot load the adapter, nor `kto-tui fuse` merge it."
+)
 PEFT = """```python
 from peft import AutoPeftModelForCausalLM
 from transformers import AutoTokenizer
@@ -62,6 +69,18 @@ kto-tui fuse {run} FOLDER
 mlx_lm.generate --model FOLDER --prompt "..."
 ```
 """
+# It cannot be fused, or mlx-lm would not load the fused folder either.
+MLX_TOLD = """With mlx-lm, from the files in `mlx` and a copy of the base model whose `config.json` also says what
+mlx-lm does not find in it by itself:
+
+```json
+{entries}
+```
+
+```console
+mlx_lm.generate --model COPY --adapter-path {path}/mlx --prompt "..."
+```
+"""
 
 
 def weight_names(folder: Path) -> frozenset[str]:
@@ -73,25 +92,27 @@ def weight_names(folder: Path) -> frozenset[str]:
     return frozenset(names)
 
 
-def why_no_peft(model: Any, names: frozenset[str]) -> str | None:  # noqa: ANN401
-    """Why PEFT could not put the adapters on this checkpoint's layers under Transformers; None where it can.
+def peft_layers(model: Any, tensors: frozenset[str], kind: str) -> dict[str, str] | None:  # noqa: ANN401
+    """PEFT's names of the layers with adapters, by mlx-lm's; None where the checkpoint has no such layers.
 
     Args:
         model: with adapters.
-        names: of the checkpoint's tensors. mlx-lm calls the layers of some architectures otherwise.
+        tensors: names of the checkpoint's tensors; see ``weight_names``.
+        kind: its ``model_type``.
     """
-    strange = [name for name, _ in adapted(model) if f"{name}.weight" not in names]
-    return f"mlx-lm calls layers otherwise than Transformers, such as {strange[0]}" if strange else None
+    found = {name: in_transformers(name, tensors, kind) for name, _ in adapted(model)}
+    known = {name: other for name, other in found.items() if other is not None}
+    return known if len(known) == len(found) else None
 
 
-def peft_tensors(model: Any) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:  # noqa: ANN401
+def peft_tensors(model: Any, layers: Mapping[str, str]) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:  # noqa: ANN401
     """The adapters by PEFT's names, transposed as PEFT keeps them (``peft.tuners.lora.Linear``).
 
     ``lora_A.weight``: shape (rank, inputs); ``lora_B.weight``: (outputs, rank); ``lora_magnitude_vector``: (outputs,).
     """
     found = {}
     for name, layer in adapted(model):
-        prefix = f"base_model.model.{name}"
+        prefix = f"base_model.model.{layers[name]}"
         found[f"{prefix}.lora_A.weight"] = np.ascontiguousarray(np.array(layer.lora_a.astype(mx.float32)).T)
         found[f"{prefix}.lora_B.weight"] = np.ascontiguousarray(np.array(layer.lora_b.astype(mx.float32)).T)
         if "m" in layer:
@@ -99,8 +120,14 @@ def peft_tensors(model: Any) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]
     return found
 
 
-def peft_config(model: Any, recipe: Recipe, base: Path) -> dict[str, Any]:  # noqa: ANN401
-    """``adapter_config.json`` of PEFT (``peft.LoraConfig``)."""
+def _targets(layers: Collection[str]) -> list[str] | str:
+    """Last parts of the layers' names; in a larger model a pattern that leaves out what is called likewise there."""
+    last = sorted({name.rsplit(".", 1)[-1] for name in layers})
+    return rf".*language_model\..*\.({'|'.join(last)})" if any("language_model." in name for name in layers) else last
+
+
+def peft_config(layers: Collection[str], recipe: Recipe, base: Path) -> dict[str, Any]:
+    """``adapter_config.json`` of PEFT (``peft.LoraConfig``) for ``layers``, by PEFT's names."""
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -112,7 +139,7 @@ def peft_config(model: Any, recipe: Recipe, base: Path) -> dict[str, Any]:  # no
         "fan_in_fan_out": False,
         "inference_mode": True,
         "use_dora": recipe.use_dora,
-        "target_modules": sorted({name.rsplit(".", 1)[-1] for name, _ in adapted(model)}),
+        "target_modules": _targets(layers),
     }
 
 
@@ -125,12 +152,12 @@ def mlx_config(model: Any, recipe: Recipe) -> dict[str, Any]:  # noqa: ANN401
             "rank": recipe.lora_rank,
             "scale": recipe.lora_alpha / recipe.lora_rank,
             "dropout": 0.0,
-            "keys": sorted({name.split(".", name.split(".").index("layers") + 2)[-1] for name, _ in adapted(model)}),
+            "keys": sorted({name for layer in model.layers for name, _ in adapted(layer)}),
         },
     }
 
 
-def write_adapter(model: Any, recipe: Recipe, base: Path, folder: Path, *, peft: bool) -> None:  # noqa: ANN401
+def write_adapter(model: Any, recipe: Recipe, base: Path, folder: Path, *, peft: Mapping[str, str] | None) -> None:  # noqa: ANN401
     """PEFT's files in ``folder``, mlx-lm's in its folder ``mlx``.
 
     Args:
@@ -138,14 +165,14 @@ def write_adapter(model: Any, recipe: Recipe, base: Path, folder: Path, *, peft:
         recipe: they were trained by.
         base: folder of the base model.
         folder: empty.
-        peft: whether PEFT's are wanted; see ``why_no_peft``.
+        peft: PEFT's names of the layers, as of ``peft_layers``; None where its files are not wanted.
 
     Raises:
         OSError, SafetensorError: it cannot be written.
     """
-    if peft:
-        save_file(peft_tensors(model), folder / "adapter_model.safetensors", {"format": "pt"})
-        _write_json(folder / "adapter_config.json", peft_config(model, recipe, base))
+    if peft is not None:
+        save_file(peft_tensors(model, peft), folder / "adapter_model.safetensors", {"format": "pt"})
+        _write_json(folder / "adapter_config.json", peft_config(peft.values(), recipe, base))
     inner = folder / MLX_FOLDER
     inner.mkdir()
     tensors = {}
@@ -170,7 +197,9 @@ def readme(job: Job, base: Path, steps: int, quantised: Quantised | None, *, pef
     recipe, path = job.config.recipe, job.run.adapter
     of_itself = quantised is not None and recipe.quantization == "none"
     with_peft = (PEFT_ON_ORIGINAL if of_itself else PEFT).format(path=path)
-    with_mlx = (MLX_FUSED if nested_only(base) else MLX).format(run=job.run.id, base=base, path=path)
+    lacks = unfound(base)
+    how = MLX if not lacks else MLX_FUSED if peft and "model_type" not in lacks else MLX_TOLD
+    with_mlx = how.format(run=job.run.id, base=base, path=path, entries=json.dumps(lacks, indent=2))
     if (what := by_itself(read_config(base))) is not None:
         with_mlx += MLX_OTHERWISE.format(what=what)
     return README.format(
@@ -182,6 +211,7 @@ def readme(job: Job, base: Path, steps: int, quantised: Quantised | None, *, pef
         batch=recipe.effective_batch,
         peft=with_peft if peft else "",
         mlx=with_mlx,
+        fuse=(FUSE if peft else NO_FUSE).format(run=job.run.id),
         base=base,
         quantised=_over(quantised),
     )

@@ -12,6 +12,8 @@ Config = Mapping[str, Any]
 _SCALING = {"rope_theta", "partial_rotary_factor"}
 # Gemma 3 has two kinds of layers with rotary settings of their own, which mlx-lm reads under these names.
 _BY_KIND = {"full_attention": "rope_theta", "sliding_attention": "rope_local_base_freq"}
+# mlx-lm reads the nested table of these, and Transformers could not read a part of it at the top level beside it.
+_READ_NESTED = frozenset({"gemma4_text", "gemma4_unified_text"})
 
 
 def normalised(config: Config) -> dict[str, Any]:
@@ -28,7 +30,7 @@ def normalised(config: Config) -> dict[str, Any]:
     if isinstance(inner := found.get("text_config"), Mapping):
         found["text_config"] = normalised(inner)
     rope = found.get("rope_parameters")
-    if not isinstance(rope, Mapping) or not rope:
+    if not isinstance(rope, Mapping) or not rope or found.get("model_type") in _READ_NESTED:
         return found
     if any(isinstance(each, Mapping) for each in rope.values()):
         for kind, name in _BY_KIND.items():
@@ -39,16 +41,6 @@ def normalised(config: Config) -> dict[str, Any]:
         return found
     _lift(found, rope, theta=True)
     return found
-
-
-def nested_only(folder: Path) -> bool:
-    """Whether the configuration in ``folder`` has rotary settings where mlx-lm by itself would not find them.
-
-    Raises:
-        OSError, ValueError: it cannot be read.
-    """
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return bool(normalised(config) != config)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

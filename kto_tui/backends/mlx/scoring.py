@@ -9,10 +9,13 @@ import mlx.core as mx
 from mlx import nn
 
 from kto_tui.backends.mlx.packs import Pack
+from kto_tui.errors import UserError
 
 # Bytes of a tile of logits in float32; larger ones cost memory and gain nothing.
 TILE_BYTES = 48 * 2**20
 BLOCK = 256
+# Where mlx-lm's models have their decoder.
+PLACES = ("model", "transformer", "backbone")
 # States of positions, shape (scored, hidden), and tokens, shape (scored,), to log p, shape (scored,).
 Head = Callable[[mx.array, mx.array], mx.array]
 
@@ -37,27 +40,37 @@ def log_sum_exp(logits: mx.array) -> mx.array:
 class Scorer:
     """Scores packs under ``model`` as it stands: adapters on or off.
 
-    mlx-lm's language models are a decoder under the name ``model`` and a head that their own ``__call__`` applies (tied
-    embeddings, scaling, soft caps). The decoder gets a subclass that can hand out states given to it, so that the head
-    is applied to any states by the model's own code.
+    mlx-lm's language models are a decoder and a head that their own ``__call__`` applies (tied embeddings, scaling,
+    soft caps). The decoder gets a subclass that keeps the states it makes, or hands out states given to it: it is
+    called as the model calls it, and the head is applied to any states by the model's own code.
 
     Args:
         model: of mlx-lm.
+
+    Raises:
+        UserError: its decoder is in no place known here.
     """
 
     def __init__(self, model: Any) -> None:  # noqa: ANN401 - mlx-lm's classes have no common type
         self._model = model
         self._given: mx.array | None = None
-        self._decoder = _decoder(model)
-        kind = type(self._decoder)
+        self._keeping = False
+        self._made: mx.array | None = None
+        decoder = decoder_of(model)
+        kind = type(decoder)
         scorer = self
 
         class Giving(kind):  # type: ignore[misc, valid-type]
             def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-                return super().__call__(*args, **kwargs) if scorer._given is None else scorer._given
+                if scorer._given is not None:
+                    return scorer._given
+                found = super().__call__(*args, **kwargs)
+                if scorer._keeping:
+                    scorer._made = found
+                return found
 
         Giving.__name__ = kind.__name__
-        self._decoder.__class__ = Giving
+        decoder.__class__ = Giving
 
     @contextlib.contextmanager
     def _handing_out(self, states: mx.array) -> Iterator[None]:
@@ -66,6 +79,21 @@ class Scorer:
             yield
         finally:
             self._given = None
+
+    def _states(self, ids: mx.array) -> mx.array:
+        """Of the decoder, shape (rows, positions, hidden). MLX computes no logits of them, for nobody asks for those.
+
+        Raises:
+            UserError: the model does not go through its decoder.
+        """
+        self._keeping = True
+        try:
+            self._model(ids)
+        finally:
+            self._keeping, made, self._made = False, self._made, None
+        if made is None:
+            raise no_decoder(self._model)
+        return made
 
     def _head(self, states: mx.array, targets: mx.array) -> mx.array:
         with self._handing_out(states[None]):
@@ -82,7 +110,7 @@ class Scorer:
             pack: the rows.
             vocabulary: entries of the head, which decide how many positions a tile has.
         """
-        hidden = self._decoder(pack.ids)
+        hidden = self._states(pack.ids)
         states = hidden.reshape(-1, hidden.shape[-1])[pack.sources]
         tile = max(16, TILE_BYTES // (4 * vocabulary) // 16 * 16)
         if states.shape[0] <= tile:
@@ -134,16 +162,22 @@ def row_sums(pack: Pack, values: mx.array) -> mx.array:
     return (pack.member * values[None]).sum(axis=-1)
 
 
-def _decoder(model: Any) -> Any:  # noqa: ANN401
-    """The part of ``model`` below its head.
+def decoder_of(model: Any) -> nn.Module:  # noqa: ANN401
+    """The part of ``model`` below its head, or with it where they are one.
 
     Raises:
-        ValueError: it has none under the usual name.
+        UserError: it is in no place known here.
     """
     holder = model
     while isinstance(inner := getattr(holder, "language_model", None), nn.Module):
         holder = inner
-    found = getattr(holder, "model", None)
-    if not isinstance(found, nn.Module):
-        raise ValueError(f"{type(model).__module__} keeps its decoder in no place known here")  # noqa: TRY004
-    return found
+    for name in PLACES:
+        if isinstance(found := getattr(holder, name, None), nn.Module):
+            return found
+    raise no_decoder(model)
+
+
+def no_decoder(model: Any) -> UserError:  # noqa: ANN401
+    """Why a model cannot be scored."""
+    what = f"{type(model).__module__} keeps its decoder in no place known here"
+    return UserError(what, mend='Choose another model, or set backend to "hf"', where="the model")

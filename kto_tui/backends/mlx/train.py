@@ -21,7 +21,7 @@ from kto_tui.backends.mlx.loop import Loop
 from kto_tui.backends.mlx.lora import attach, parameter_counts
 from kto_tui.backends.mlx.model import Base, load_base
 from kto_tui.backends.mlx.peak import probe_of
-from kto_tui.backends.mlx.peft_format import readme, weight_names, why_no_peft, write_adapter
+from kto_tui.backends.mlx.peft_format import peft_layers, readme, weight_names, write_adapter
 from kto_tui.backends.mlx.ranks import Ranks
 from kto_tui.backends.mlx.trackers import Followed
 from kto_tui.backends.mlx.trainer import Trainer
@@ -43,7 +43,10 @@ from kto_tui.runs.state import RunState, fold
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """What a run needs before its first step."""
+    """What a run needs before its first step.
+
+    ``peft`` are PEFT's names of the layers with adapters, by mlx-lm's; None where it has none for them.
+    """
 
     source: Source
     device: Device
@@ -51,6 +54,7 @@ class Loaded(msgspec.Struct, frozen=True):
     tokenizer: PreTrainedTokenizerBase
     rows: PreparedRows
     base: Base
+    peft: dict[str, str] | None
 
 
 def train(job: Job) -> Action | None:
@@ -78,8 +82,11 @@ def _load(job: Job) -> tuple[Loaded, Callable[[Any], None]]:
     for note in base.notes:
         job.emit(Noted(text=note))
     attach(base.model, recipe)
+    peft = peft_layers(base.model, weight_names(folder), base.config["model_type"])
+    if peft is None:
+        job.emit(Noted(text="The adapter will be for mlx-lm alone: the checkpoint's layers have other names than its"))
     mx.reset_peak_memory()
-    return Loaded(source, device, folder, tokenizer, rows, base), probe
+    return Loaded(source, device, folder, tokenizer, rows, base, peft), probe
 
 
 def _train(job: Job, here: Loaded, probe: Callable[[Any], None], tracker: Tracker | None) -> Action | None:
@@ -130,15 +137,12 @@ def _finish(
     job: Job, here: Loaded, trainer: Trainer, measures: Measures, known: RunState, ended: Action | None
 ) -> Action | None:
     done = trainer.progress.step
-    reason = why_no_peft(trainer.model, weight_names(here.folder))
-    if reason is not None:
-        job.emit(Noted(text=f"The adapter is saved for mlx-lm alone, not for PEFT: {reason}"))
     save_adapter(
         job,
-        lambda into: _write(here, trainer, job, into, peft=reason is None),
+        lambda into: _write(here, trainer, job, into),
         base=here.folder,
         steps=done,
-        readme=readme(job, here.folder, done, here.base.quantised, peft=reason is None),
+        readme=readme(job, here.folder, done, here.base.quantised, peft=here.peft is not None),
     )
     # What was learnt is safe now: a request from here on only skips the rest, as does an earlier process's work.
     for already, phase, take in (
@@ -154,8 +158,8 @@ def _finish(
     return ended
 
 
-def _write(here: Loaded, trainer: Trainer, job: Job, folder: Path, *, peft: bool) -> None:
-    write_adapter(trainer.model, job.config.recipe, here.folder, folder, peft=peft)
+def _write(here: Loaded, trainer: Trainer, job: Job, folder: Path) -> None:
+    write_adapter(trainer.model, job.config.recipe, here.folder, folder, peft=here.peft)
     here.tokenizer.save_pretrained(folder)
 
 

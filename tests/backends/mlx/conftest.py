@@ -1,11 +1,21 @@
 """Trainings of tiny random models under MLX beside the real trainers of TRL, from the same adapters."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import mlx.core as mx
+import pytest
 import torch
 
 from kto_tui.backends.mlx.lora import adapted
+
+
+@pytest.fixture
+def interpreted() -> Iterator[None]:
+    """Each of MLX's fused functions would be compiled by a C++ compiler, for many seconds."""
+    mx.disable_compile()
+    yield
+    mx.enable_compile()
 
 
 def disturb(model: Any, seed: int = 0, deviation: float = 0.05) -> None:

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from kto_tui.backends.mlx.lora import adapted, attach
 from kto_tui.backends.mlx.model import load_base
-from kto_tui.backends.mlx.peft_format import weight_names, why_no_peft, write_adapter
+from kto_tui.backends.mlx.peft_format import peft_layers, weight_names, write_adapter
 from kto_tui.recipe import Recipe
 from kto_tui.runs.config import RunConfig
 from kto_tui.runs.folder import RunFolder
@@ -64,9 +64,14 @@ def run_of(folder: Path, model: Any, recipe: Recipe = RECIPE, name: str = "bold-
     """A run over the base model in ``folder`` that has saved the adapters of ``model``."""
     run = made_run(name, config=RunConfig(model=str(folder), data="starter", recipe=recipe, backend="mlx"))
     run.adapter.mkdir()
-    peft = why_no_peft(model, weight_names(folder)) is None
-    write_adapter(model, recipe, folder, run.adapter, peft=peft)
+    write_adapter(model, recipe, folder, run.adapter, peft=peft_names_of(model, folder))
     return run
+
+
+def peft_names_of(model: Any, folder: Path) -> dict[str, str] | None:
+    """PEFT's names of the layers with adapters, by mlx-lm's."""
+    kind = json.loads((folder / "config.json").read_text())["model_type"]
+    return peft_layers(model, weight_names(folder), kind)
 
 
 def mlx_logits(model: Any) -> Logits:

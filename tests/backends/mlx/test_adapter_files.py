@@ -9,16 +9,18 @@ from mlx_lm.tuner.utils import load_adapters
 from peft import AutoPeftModelForCausalLM, PeftModel
 
 from kto_tui.backends.base import Job
+from kto_tui.backends.mlx.alone import unfound
 from kto_tui.backends.mlx.model import Quantised, load_base
 from kto_tui.backends.mlx.peft_format import MLX_FOLDER, readme, write_adapter
 from kto_tui.runs.config import RunConfig
-from tests.backends.mlx.models import changed, gap, mlx_logits, torch_logits, transformers_model, tuned
+from tests.backends.mlx.models import changed, gap, mlx_logits, peft_names_of, torch_logits, transformers_model, tuned
 from tests.backends.mlx.trainings import FP32, RECIPE
 from tests.runs.made import made_run
 
 # PEFT asks Transformers by a name that the latter will drop.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 Checkpoint = Callable[..., Path]
+ROPE = {"rope_type": "default", "rope_theta": 123456.0}
 
 
 @pytest.mark.parametrize("use_dora", [False, True])
@@ -27,7 +29,7 @@ def test_peft_and_mlx_lm_load_it(checkpoint: Checkpoint, tmp_path: Path, kind: s
     folder = checkpoint(kind)
     recipe = msgspec.structs.replace(RECIPE, use_dora=use_dora)
     model = tuned(folder, recipe)
-    write_adapter(model, recipe, folder, tmp_path, peft=True)
+    write_adapter(model, recipe, folder, tmp_path, peft=peft_names_of(model, folder))
     base = transformers_model(folder)
     untuned = torch_logits(base)
     expected = mlx_logits(model)
@@ -39,7 +41,7 @@ def test_peft_and_mlx_lm_load_it(checkpoint: Checkpoint, tmp_path: Path, kind: s
 
 def test_peft_finds_the_base_model_by_itself(checkpoint: Checkpoint, tmp_path: Path) -> None:
     model = tuned(checkpoint("qwen2"))
-    write_adapter(model, RECIPE, checkpoint("qwen2"), tmp_path, peft=True)
+    write_adapter(model, RECIPE, checkpoint("qwen2"), tmp_path, peft=peft_names_of(model, checkpoint("qwen2")))
     found = AutoPeftModelForCausalLM.from_pretrained(tmp_path)
     assert gap(torch_logits(found), mlx_logits(model)) < 1e-4
     changed_names = {name for name, each in found.named_parameters() if "lora_" in name}
@@ -48,7 +50,9 @@ def test_peft_finds_the_base_model_by_itself(checkpoint: Checkpoint, tmp_path: P
 
 @pytest.mark.parametrize("peft", [False, True])
 def test_the_base_model_is_not_read_to_write_it(checkpoint: Checkpoint, tmp_path: Path, peft: bool) -> None:
-    write_adapter(tuned(checkpoint()), RECIPE, tmp_path / "away", tmp_path, peft=peft)
+    model = tuned(checkpoint())
+    names = peft_names_of(model, checkpoint()) if peft else None
+    write_adapter(model, RECIPE, tmp_path / "away", tmp_path, peft=names)
     of_peft = {"adapter_config.json", "adapter_model.safetensors"} if peft else set()
     assert {file.name for file in tmp_path.iterdir()} == {MLX_FOLDER} | of_peft
 
@@ -62,7 +66,7 @@ def test_untied_embeddings(tmp_path: Path, checkpoint: Checkpoint) -> None:
     AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder)).save_pretrained(folder)
     model = tuned(folder)
     (tmp_path / "adapter").mkdir()
-    write_adapter(model, RECIPE, folder, tmp_path / "adapter", peft=True)
+    write_adapter(model, RECIPE, folder, tmp_path / "adapter", peft=peft_names_of(model, folder))
     peft = PeftModel.from_pretrained(transformers_model(folder), tmp_path / "adapter")
     assert gap(torch_logits(peft), mlx_logits(model)) < 1e-4
 
@@ -97,7 +101,19 @@ def test_the_readme_says_what_loads_it(
     stretched = changed(folder, tmp_path / "stretched", rope_scaling=yarn)
     assert "mlx-lm by itself computes YaRN otherwise" in readme(job, stretched, 7, quantised, peft=True)
     # Transformers 5 nests rotary settings, which mlx-lm alone would not find.
-    nested = readme(job, checkpoint("llama"), 7, quantised, peft=False)
-    assert "peft" not in nested
+    nested = readme(
+        job, changed(checkpoint("llama"), tmp_path / "nested", rope_parameters=ROPE), 7, quantised, peft=True
+    )
     assert "--adapter-path" not in nested
-    assert "kto-tui fuse bold-fox FOLDER" in nested
+    assert "mlx_lm.generate --model FOLDER" in nested
+    alone = readme(job, tmp_path / "nested", 7, quantised, peft=False)
+    assert "from peft" not in alone
+    assert "kto-tui fuse bold-fox" not in alone
+    assert '"rope_theta": 123456.0' in alone
+
+
+def test_settings_that_change_nothing_are_not_missed(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """Transformers 5 nests the defaults as well; mlx-lm has the same ones."""
+    assert unfound(checkpoint("llama")) == {}
+    found = unfound(changed(checkpoint("llama"), tmp_path / "nested", rope_parameters=ROPE))
+    assert found["rope_theta"] == 123456.0

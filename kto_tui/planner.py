@@ -192,7 +192,7 @@ def _under_mlx(model: ModelSpec, recipe: Recipe, hardware: Hardware) -> str:
     return "" if needed is None else f". Under MLX with quantization int4 it would need {size(needed.total)}"
 
 
-def _max_length(model: ModelSpec, device: str, row_tokens: int | None) -> tuple[int, str]:
+def _max_length(model: ModelSpec, device: str, row_tokens: int | None, backend: str) -> tuple[int, str]:
     """Longest row in tokens, in whole 64s: from the data where they are known."""
     most = 512 if device == "cpu" else 1024
     length, why = most, "long rows are slow here" if device == "cpu" else "enough for most chats"
@@ -203,6 +203,8 @@ def _max_length(model: ModelSpec, device: str, row_tokens: int | None) -> tuple[
             length, why = most, f"{why}, but long rows are slow here"
     if model.context is not None and model.context < length:
         length, why = max(16, model.context), "the model's whole context"
+    if backend == "mlx" and (limit := model.mlx_limit) is not None and limit.tokens < length:
+        length, why = max(16, limit.tokens), "mlx-lm computes longer rows of this model otherwise"
     return min(length, 131_072), why
 
 
@@ -243,7 +245,7 @@ def propose(
                 because[name] = "the preset's needs CUDA"
     values: dict[str, Any] = {}
     values["precision"], because["precision"] = _precision(hardware, backend)
-    values["max_length"], because["max_length"] = _max_length(model, device, row_tokens)
+    values["max_length"], because["max_length"] = _max_length(model, device, row_tokens, backend)
     values["learning_rate"], because["learning_rate"] = _learning_rate(
         model, preset.learning_rate_factor if preset else 1.0
     )

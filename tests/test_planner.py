@@ -12,6 +12,7 @@ from kto_tui.catalog import ModelSpec, find, load_catalog
 from kto_tui.data.sources import STARTER
 from kto_tui.errors import UserError
 from kto_tui.hardware import Hardware
+from kto_tui.hardware.presets import machine
 from kto_tui.planner import load_presets, propose
 from kto_tui.recipe import FIELDS, Recipe, check_recipe, check_value, with_overrides
 from kto_tui.runs.config import RunRequest, load_config, to_toml
@@ -27,6 +28,15 @@ UNKNOWN_MODEL = ModelSpec(id="some/model", title="model")
 def within_bounds(recipe: Recipe) -> bool:
     check_recipe(recipe)
     return all(check_value(field.name, getattr(recipe, field.name)) == getattr(recipe, field.name) for field in FIELDS)
+
+
+def test_rows_are_proposed_no_longer_than_mlx_computes_them_alike() -> None:
+    phi, mac = find("microsoft/Phi-3.5-mini-instruct"), machine("mac-m4-max-128gb")
+    assert phi is not None
+    plan = propose(phi, mac, rows=500, row_tokens=6000, backend="mlx")
+    assert (plan.recipe.max_length, plan.because["max_length"][:14]) == (4096, "mlx-lm compute")
+    assert "longrope" not in plan.verdict_because
+    assert propose(phi, mac, rows=500, row_tokens=6000, backend="hf").recipe.max_length > 4096
 
 
 @pytest.mark.parametrize("hardware", MACHINES.values(), ids=MACHINES)

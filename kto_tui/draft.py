@@ -14,7 +14,7 @@ from kto_tui.data.sources import STARTER, Source, open_source
 from kto_tui.data.split import TRIAL_ROWS, heldout_count
 from kto_tui.data_here import path_of
 from kto_tui.device_rules import refused
-from kto_tui.environment import require_training
+from kto_tui.environment import require_tracker, require_training
 from kto_tui.errors import UserError
 from kto_tui.hardware import Hardware
 from kto_tui.methods import Method
@@ -185,13 +185,15 @@ def check_trainable(draft: Draft) -> None:
     """Refuse, before anything is downloaded, what is known not to train whatever memory there is.
 
     Raises:
-        UserError: packages or a machine for the backend are missing, or it would refuse the model or a setting.
+        UserError: packages or a machine for the backend are missing, or the tracker's package, or the backend would
+            refuse the model or a setting.
     """
     backend = draft.backend.name
     require_training(backend)
     if draft.model is None:
         return
     quantization, recipe = draft.overrides.get("quantization", "none"), plan(draft).recipe
+    require_tracker(recipe.report_to)
     # What the device has the training process knows better: here it is taken to have everything.
     refusal = model_refusal(draft.model, backend, quantization, recipe.max_length) or refused(
         recipe, "cuda", bf16=True, backend=backend

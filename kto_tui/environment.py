@@ -18,6 +18,8 @@ PACKAGES = {
     "hf": ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes"),
     "mlx": mlx_needs.PACKAGES,
 }
+# By the names of their packages.
+TRACKERS = ("tensorboard", "trackio", "wandb")
 INSTALL = "python -m pip install 'kto-tui[train]'"
 # What anybody needs to download and to count tokens, without torch where nothing else asks for it.
 INSTALL_HERE = mlx_needs.INSTALL if (platform.system(), platform.machine()) == ("Darwin", "arm64") else INSTALL
@@ -60,6 +62,17 @@ def require_training(backend: str) -> None:
             raise refusal
     elif missing := missing_packages(backend):
         raise UserError(f"Training needs {', '.join(missing)}", mend=f"Install with: {INSTALL}")
+
+
+def require_tracker(name: str) -> None:
+    """Raise a UserError when the recipe's ``report_to`` names a tracker that is not installed.
+
+    Args:
+        name: one of ``TRACKERS``, or none.
+    """
+    if name != "none" and installed(name) is None:
+        mend = f"Install it with: python -m pip install {name}, or set report_to to none"
+        raise UserError(f"The tracker {name} is not installed", mend=mend, where="[recipe] report_to")
 
 
 def mlx_facts() -> mlx_needs.Facts:

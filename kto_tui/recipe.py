@@ -244,6 +244,12 @@ FIELDS: tuple[Field, ...] = tuple(
     field_of(name, annotation) for name, annotation in get_type_hints(Recipe, include_extras=True).items()
 )
 _BY_NAME = {field.name: field for field in FIELDS}
+_WITHOUT_USE = {"kto": {"completion_only_loss"}, "sft": {"loss_type", "beta", "desirable_weight", "undesirable_weight"}}
+
+
+def fields_of(method: str) -> tuple[Field, ...]:
+    """The fields that mean something to ``method``."""
+    return tuple(field for field in FIELDS if field.name not in _WITHOUT_USE[method])
 
 
 def field_named(name: str) -> Field:

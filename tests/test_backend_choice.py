@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from kto_tui import backend_choice
+from kto_tui import backend_choice, environment
 from kto_tui import draft as drafts
 from kto_tui.backend_choice import Choice, choose_backend
 from kto_tui.catalog import ModelSpec, find
@@ -27,7 +27,7 @@ def test_apple_silicon_trains_with_mlx_where_it_can() -> None:
     assert choose_backend(MAC) == Choice("mlx", "Apple Silicon")
     assert choose_backend(MAC, trouble=TROUBLE) == Choice("hf", "not MLX: mlx 0.29.3 is too old")
     assert choose_backend(PLANNED, trouble=TROUBLE).name == "mlx", "what is missing here says nothing of that machine"
-    assert choose_backend(MAC, model=BLOOM) == Choice("hf", "not MLX: mlx-lm has no architecture bloom")
+    assert choose_backend(MAC, model=BLOOM) == Choice("hf", "not MLX: mlx-lm has no architecture bloom that can be trained")
 
 
 @pytest.mark.parametrize("name", [name for name in MACHINES if name != "Mac"])
@@ -59,7 +59,7 @@ def test_a_plan_says_what_its_backend_refuses() -> None:
         assert plan.verdict == "NO"
         return plan.verdict_because
 
-    assert "no architecture bloom; choose another model" in said(BLOOM, "mlx")
+    assert "no architecture bloom that can be trained; choose another model" in said(BLOOM, "mlx")
     assert "Transformers cannot read" in said(OURS, "hf")
     assert "quantised already (mlx); set quantization to none" in said(OURS, "mlx", quantization="int4")
     assert "int4" in said(SMALL, "mlx", quantization="nf4")
@@ -107,4 +107,15 @@ def test_a_setting_that_the_backend_has_not_is_refused_before_a_run_begins(
     monkeypatch.setattr(drafts, "require_training", lambda backend: None)
     request = RunRequest(model=SMALL.id, data="starter", backend=backend, overrides={setting: value})
     with pytest.raises(UserError, match=f"Set {setting} to"):
+        drafts.check_trainable(drafts.from_request(request, CPU))
+
+
+@pytest.mark.parametrize("backend", ["hf", "mlx"])
+def test_a_tracker_that_is_not_installed_is_told_before_a_run_begins(
+    monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    monkeypatch.setattr(drafts, "require_training", lambda backend: None)
+    monkeypatch.setattr(environment, "installed", lambda _package: None)
+    request = RunRequest(model=SMALL.id, data="starter", backend=backend, overrides={"report_to": "trackio"})
+    with pytest.raises(UserError, match="python -m pip install trackio"):
         drafts.check_trainable(drafts.from_request(request, CPU))

@@ -8,7 +8,7 @@ from kto_tui import units
 from kto_tui.choices import DataChoices
 from kto_tui.errors import UserError
 from kto_tui.paths import with_tilde
-from kto_tui.recipe import FIELDS
+from kto_tui.recipe import FIELDS, fields_of
 from kto_tui.recipe_text import show_value
 from kto_tui.runs.folder import RunFolder, find_run
 from kto_tui.runs.heldout_words import figure, highest_known, lowest_known, name_of, tuned
@@ -34,6 +34,7 @@ METRICS = {
 HELDOUT = {"heldout": "accuracy", "heldout_loss": "loss"}
 NONE = "-"
 WEIGHTS = "Label weights"
+_LABELS = {field.label for field in FIELDS}
 PICTURED = ("loss", "margin", "kl", "heldout")
 # Of runs that all imitate and so have no rewards.
 PICTURED_SFT = ("loss", "heldout_loss", "grad_norm", "learning_rate")
@@ -136,7 +137,7 @@ def choices(one: Reading) -> dict[str, str]:
     config, state = one.config, one.state
     told: dict[str, str] = {}
     if config is not None:
-        recipe = {field: getattr(config.recipe, field.name) for field in FIELDS}
+        recipe = {field: getattr(config.recipe, field.name) for field in fields_of(config.recipe.method)}
         fingerprint = {} if config.data_fingerprint is None else {"Data fingerprint": config.data_fingerprint[:12]}
         told = {
             "Model": with_tilde(config.model),
@@ -174,8 +175,9 @@ def differences(readings: Sequence[Reading]) -> dict[str, list[str]]:
 
 
 def _unsaid(one: Reading, name: str) -> str:
-    """For a choice that a run does not tell: an SFT run has no weights."""
-    return NONE if name == WEIGHTS and imitates(one.state) else units.UNKNOWN
+    """For a choice that a run does not tell: an SFT run has no weights, and no settings of other methods."""
+    of_another_method = one.config is not None and name in _LABELS
+    return NONE if of_another_method or (name == WEIGHTS and imitates(one.state)) else units.UNKNOWN
 
 
 def curve(one: Reading, metric: str) -> list[tuple[float, float | None]]:

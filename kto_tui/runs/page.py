@@ -8,7 +8,7 @@ from pathlib import Path
 from kto_tui import __version__, units
 from kto_tui.paths import with_tilde
 from kto_tui.plain import escaped
-from kto_tui.recipe import FIELDS
+from kto_tui.recipe import fields_of
 from kto_tui.recipe_text import show_value
 from kto_tui.runs.compare import NONE, choices, outcome, outcome_rows, run_picture
 from kto_tui.runs.events import Evaluated, Marked, MemoryRanOut, Noted, PeakMeasured, Resumed
@@ -140,8 +140,9 @@ def _choices(one: Reading) -> Iterator[str]:
     if config is None:
         yield "The run's configuration cannot be read."
     else:
-        because = {field.label: config.because.get(field.name, "") for field in FIELDS}
-        labels = {field.label: show_value(field, getattr(config.recipe, field.name)) for field in FIELDS}
+        fields = fields_of(config.recipe.method)
+        because = {field.label: config.because.get(field.name, "") for field in fields}
+        labels = {field.label: show_value(field, getattr(config.recipe, field.name)) for field in fields}
         yield _table(("Setting", "Value", "Because"), ((name, text, because[name]) for name, text in labels.items()))
         told = {name: text for name, text in told.items() if name not in labels}
         told["Data fingerprint"] = config.data_fingerprint or units.UNKNOWN

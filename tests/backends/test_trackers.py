@@ -12,7 +12,8 @@ from transformers.integrations import integration_utils
 from kto_tui.backends.base import Job
 from kto_tui.backends.hf import trackers as integrations
 from kto_tui.backends.hf.trackers import TrackerCallback
-from kto_tui.backends.training.trackers import PACKAGES, Tracker
+from kto_tui.backends.training.trackers import Tracker
+from kto_tui.environment import TRACKERS
 from kto_tui.recipe import Recipe
 from kto_tui.runs.config import RunConfig
 from kto_tui.runs.events import AnyEvent, Evaluated, Noted, Resumed
@@ -47,7 +48,7 @@ class Followed(TrainerCallback):
 
 @pytest.fixture(autouse=True)
 def _integrations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(integrations, "INTEGRATION_TO_CALLBACK", dict.fromkeys(PACKAGES, Followed))
+    monkeypatch.setattr(integrations, "INTEGRATION_TO_CALLBACK", dict.fromkeys(TRACKERS, Followed))
     monkeypatch.setattr(Followed, "broken", "")
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "tensorboard"))
     writer = lambda folder, purge_step: (folder, purge_step)  # noqa: E731
@@ -72,7 +73,7 @@ def train(folder: Path, told: list[AnyEvent], *before: AnyEvent) -> None:
 
 
 def test_transformers_has_an_integration_for_every_tracker() -> None:
-    assert set(PACKAGES) <= set(integration_utils.INTEGRATION_TO_CALLBACK)
+    assert set(TRACKERS) <= set(integration_utils.INTEGRATION_TO_CALLBACK)
 
 
 def test_steps_and_heldout_figures_are_handed_on_with_transformers_names(tmp_path: Path) -> None:

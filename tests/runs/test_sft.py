@@ -6,6 +6,7 @@ import pytest
 from kto_tui import units
 from kto_tui.recipe import Recipe
 from kto_tui.runs.compare import curve, differences, outcome, outcome_rows, picture, run_picture
+from kto_tui.runs.config import RunConfig
 from kto_tui.runs.curves import Curves
 from kto_tui.runs.event_log import Tail
 from kto_tui.runs.events import Ended
@@ -93,11 +94,23 @@ def test_beside_runs_with_label_weights_it_has_none() -> None:
     assert found["Label weights"] == ["-", "1 : 1", "2 : 1", units.UNKNOWN]
 
 
+def test_beside_runs_that_differ_in_a_setting_of_kto_it_has_none() -> None:
+    def pulled(name: str, beta: float) -> Reading:
+        config = RunConfig(model="org/name", data="starter", recipe=Recipe(beta=beta))
+        return Reading(made_run(name, config=config))
+
+    found = differences([reading(), pulled("bold-fox", 0.1), pulled("dry-elk", 0.3)])
+    assert found["Beta"] == ["-", "0.1", "0.3"]
+
+
 def test_the_page_and_the_export_leave_nothing_blank() -> None:
     one = reading()
     page = markdown(one, "calm-owl.svg")
     assert "| Step | Loss | Rows |" in page
     assert "| 40 | 1.700 | 40 |" in page
+    assert "| Completion only |" in page
+    for other in ("Beta", "Loss | kto", "Desirable weight", "Undesirable weight"):
+        assert f"| {other}" not in page
     assert "Loss is the mean of the last tenth" in page
     assert "Reward margin" not in page
     assert "Healthy: held-out loss 1.700 of 40 rows, from 2.600 at step 0." in page

@@ -8,13 +8,11 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from kto_tui.backends.base import Job
-from kto_tui.environment import installed
-from kto_tui.errors import UserError
+from kto_tui.environment import require_tracker
 from kto_tui.runs.events import AnyEvent, Evaluated, Noted, Resumed
 from kto_tui.runs.folder import RunFolder
 from kto_tui.secrets import without_secrets
 
-PACKAGES = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
 # Of Trackio and W&B; the latter's can be set by WANDB_PROJECT.
 PROJECT = "kto-tui"
 # Where W&B and Trackio have the step: the name of Transformers' integrations.
@@ -42,7 +40,7 @@ class Tracker:
     cannot, but knows how far it has come, and gets no earlier point again. Trackio does neither: it gets them twice.
 
     Args:
-        name: of the tracker, one of ``PACKAGES``.
+        name: of the tracker, one of ``kto_tui.environment.TRACKERS``.
         job: the run; what it emits goes on to its event log.
     """
 
@@ -116,12 +114,7 @@ def tracked(job: Job) -> Iterator[tuple[Job, Tracker | None]]:
     if name == "none":
         yield job, None
         return
-    if installed(PACKAGES[name]) is None:
-        raise UserError(
-            f"The tracker {name} is not installed",
-            mend=f"Install it with: python -m pip install {PACKAGES[name]}, or set report_to to none",
-            where="[recipe] report_to",
-        )
+    require_tracker(name)
     _settle(job.run)
     tracker = Tracker(name, job)
     try:

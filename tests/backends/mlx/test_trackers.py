@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kto_tui import environment
 from kto_tui.backends.base import Job
 from kto_tui.backends.mlx.trackers import Followed, TensorBoard
 from kto_tui.backends.mlx.train import train
-from kto_tui.backends.training import answers, trackers
+from kto_tui.backends.training import answers
 from kto_tui.recipe import Recipe
 from kto_tui.runs.config import RunConfig
 from kto_tui.runs.events import AnyEvent, Ended, Evaluated, Noted, StepCompleted
@@ -57,7 +58,7 @@ class Package:
 def package(checkpoint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Package:
     checkpoint()  # accelerate, which this imports, looks for the real packages
     package = Package()
-    monkeypatch.setattr(trackers, "installed", lambda _package: "1.0")
+    monkeypatch.setattr(environment, "installed", lambda _package: "1.0")
     monkeypatch.setattr(answers, "MAX_NEW_TOKENS", 2)
     for name in ("trackio", "wandb"):
         monkeypatch.setitem(sys.modules, name, package)  # type: ignore[arg-type]

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from kto_tui import environment
 from kto_tui.backends.base import Job
-from kto_tui.backends.training import trackers
-from kto_tui.backends.training.trackers import PACKAGES, Tracker, tracked
+from kto_tui.backends.training.trackers import Tracker, tracked
+from kto_tui.environment import TRACKERS
 from kto_tui.errors import UserError
 from kto_tui.recipe import Recipe, field_named
 from kto_tui.runs.config import RunConfig
@@ -47,7 +48,7 @@ class Client:
 
 @pytest.fixture
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Job]:
-    monkeypatch.setattr(trackers, "installed", lambda _package: "1.0")
+    monkeypatch.setattr(environment, "installed", lambda _package: "1.0")
     for name in ("TENSORBOARD_LOGGING_DIR", "WANDB_DIR", "WANDB_NAME", "WANDB_RUN_ID", "WANDB_RESUME"):
         monkeypatch.setenv(name, "")
     monkeypatch.setenv("WANDB_LOG_MODEL", "end")
@@ -73,7 +74,7 @@ def train(job: Job, client: Client) -> None:
 
 
 def test_every_choice_of_the_recipe_is_a_tracker() -> None:
-    assert {"none", *PACKAGES} == set(field_named("report_to").choices)
+    assert {"none", *TRACKERS} == set(field_named("report_to").choices)
 
 
 def test_without_a_tracker_nothing_is_touched(job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,14 +86,14 @@ def test_without_a_tracker_nothing_is_touched(job: Callable[..., Job], monkeypat
     assert "WANDB_DIR" not in os.environ
 
 
-@pytest.mark.parametrize("name", PACKAGES)
+@pytest.mark.parametrize("name", TRACKERS)
 def test_a_missing_package_is_told_before_anything_is_done(
     name: str, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trackers, "installed", lambda _package: None)
+    monkeypatch.setattr(environment, "installed", lambda _package: None)
     with pytest.raises(UserError, match="is not installed") as caught, tracked(job([], name)):
         pytest.fail("nothing may begin")
-    assert f"python -m pip install {PACKAGES[name]}" in str(caught.value)
+    assert f"python -m pip install {name}" in str(caught.value)
 
 
 def test_steps_and_heldout_figures_are_handed_on(job: Callable[..., Job]) -> None:

@@ -82,9 +82,9 @@ def test_reading_and_checking_is_quick() -> None:
     times = []
     for _ in range(5):
         shipped._read.cache_clear()
-        begin = time.perf_counter()
+        begin = time.process_time()
         load_catalog()
-        times.append(time.perf_counter() - begin)
+        times.append(time.process_time() - begin)
     assert min(times) < 0.04, "7 ms on a slow core; generous for shared machines"
 
 

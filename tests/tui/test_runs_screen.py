@@ -300,3 +300,14 @@ async def test_7_bit_terminals_get_7_bit_lines(tmp_path: Path) -> None:
     async with KtoApp(plain=True).run_test(size=(100, 45)) as pilot:
         app = await compared(pilot, 3)
         assert all(line.text.isascii() for line in app.screen._compositor.render_strips())
+
+
+async def test_runs_that_were_read_after_the_screen_was_left_do_no_harm(home: Path) -> None:
+    app = KtoApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = RunsScreen()
+        await app.push_screen(screen)
+        await pilot.pause()
+        await app.pop_screen()
+        screen.show_runs([])
+        assert not screen.query("#problem")

@@ -80,7 +80,7 @@ class CompareScreen(Screen[None]):
 
     def show_runs(self) -> None:
         """Draw what has been read."""
-        if self.is_mounted:
+        if self.is_mounted and self in self.app.screen_stack:
             self._told = self._words()
             self._draw()
             self.query_one("#outcomes", Static).update(self._table(*self._told))

@@ -108,7 +108,8 @@ class RunsScreen(RunActions):
 
     def show_runs(self, found: list[RunSummary]) -> None:
         """List ``found``; only the cells that differ are written."""
-        if self.is_mounted:
+        # Left while they were read, a screen is mounted still and its widgets go one by one.
+        if self.is_mounted and self in self.app.screen_stack:
             if not found or not self._found:
                 complain(self, "" if found else NONE_YET)
             self._found = found

@@ -72,6 +72,11 @@ def complain(screen: Screen[Any], text: str = "") -> None:
     problem.display = bool(text)
 
 
+def is_open(screen: Screen[Any]) -> bool:
+    """Whether what a thread has found can still be drawn: one that was left is mounted yet, and its widgets go."""
+    return screen.is_mounted and screen in screen.app.screen_stack
+
+
 class WizardScreen(Screen[None]):
     """One step of the wizard. Subclasses set ``STEP`` and fill ``compose_body``."""
 

@@ -188,24 +188,25 @@ async def test_v_shows_what_does_not_fit_and_hides_it_again() -> None:
         assert table(app).row_count == fitting
 
 
+async def name_model(pilot: Pilot[int], app: KtoApp, name: str) -> None:
+    """Key ``e``, a folder or hub id, Enter; returns once the cursor is on it."""
+    await pilot.press("e")
+    await until(pilot, at(app, AskDialog))
+    app.screen.query_one(Input).value = name
+    await pilot.press("enter")
+    await until(pilot, lambda: at(app, ModelScreen)() and under_cursor(app) == name)
+
+
 async def test_what_was_chosen_is_found_again_though_it_does_not_fit() -> None:
     app = KtoApp()
     async with app.run_test(size=(80, 24)) as pilot:
         await open_at(pilot, load_hardware("rtx-3070-8gb"), LARGE)
         assert under_cursor(app) == LARGE
         await open_at(pilot, load_hardware("rtx-3070-8gb"))
-        await pilot.press("e")
-        await until(pilot, at(app, AskDialog))
-        app.screen.query_one(Input).value = LARGE
-        await pilot.press("enter")
-        await until(pilot, lambda: at(app, ModelScreen)() and under_cursor(app) == LARGE)
+        await name_model(pilot, app, LARGE)
         assert table(app).row_count == ALL
         assert text(app, "#facts").startswith(LARGE)
-        await pilot.press("e")
-        await until(pilot, at(app, AskDialog))
-        app.screen.query_one(Input).value = "acme/unheard-of"
-        await pilot.press("enter")
-        await until(pilot, lambda: at(app, ModelScreen)() and under_cursor(app) == "acme/unheard-of")
+        await name_model(pilot, app, "acme/unheard-of")
         assert "UNKNOWN" in text(app, "#parts")
         assert "download of unknown size" in text(app, "#facts")
 
@@ -284,11 +285,7 @@ async def test_a_folder_that_mlx_has_quantised_is_judged_and_says_so(size: tuple
     app = KtoApp()
     async with app.run_test(size=size) as pilot:
         await open_at(pilot, load_hardware("mac-m4-24gb"))
-        await pilot.press("e")
-        await until(pilot, at(app, AskDialog))
-        app.screen.query_one(Input).value = folder
-        await pilot.press("enter")
-        await until(pilot, lambda: at(app, ModelScreen)() and under_cursor(app) == folder)
+        await name_model(pilot, app, folder)
         assert "FITS" in text(app, "#parts")
         assert "not measured on Metal" in " ".join(text(app, "#parts").split())
         words = "the checkpoint is quantised already" if size[0] > 80 else "weights as quantised"

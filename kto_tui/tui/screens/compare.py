@@ -21,7 +21,7 @@ from kto_tui.runs.reading import Along, Reading
 from kto_tui.tui.visible import one_line
 from kto_tui.tui.widgets.chart import Chart, Curve
 from kto_tui.tui.widgets.line_styles import LINES, sample
-from kto_tui.tui.wizard import KeyLine
+from kto_tui.tui.wizard import KeyLine, is_open
 
 POLL_SECONDS = 2.0
 SMOOTHINGS = (0.0, 0.6, 0.9)
@@ -80,7 +80,7 @@ class CompareScreen(Screen[None]):
 
     def show_runs(self) -> None:
         """Draw what has been read."""
-        if self.is_mounted and self in self.app.screen_stack:
+        if is_open(self):
             self._told = self._words()
             self._draw()
             self.query_one("#outcomes", Static).update(self._table(*self._told))

@@ -21,7 +21,7 @@ from kto_tui.tui.screens.compare import CompareScreen
 from kto_tui.tui.screens.run_actions import RunActions
 from kto_tui.tui.widgets.filter_line import FilterLine
 from kto_tui.tui.widgets.row_table import RowTable
-from kto_tui.tui.wizard import KeyLine, complain
+from kto_tui.tui.wizard import KeyLine, complain, is_open
 
 POLL_SECONDS = 2.0
 SHOW_SECONDS = 0.3  # between two looks at what has been read so far
@@ -108,8 +108,7 @@ class RunsScreen(RunActions):
 
     def show_runs(self, found: list[RunSummary]) -> None:
         """List ``found``; only the cells that differ are written."""
-        # Left while they were read, a screen is mounted still and its widgets go one by one.
-        if self.is_mounted and self in self.app.screen_stack:
+        if is_open(self):
             if not found or not self._found:
                 complain(self, "" if found else NONE_YET)
             self._found = found
